@@ -1,0 +1,83 @@
+/*
+ * counter: numbers for /metrics. One table of counters and gauges for the process's life.
+ *
+ * The rows are in COUNTER_LIST: name without the "signalbox_" prefix, type, words. Values are
+ * relaxed atomics; the balance received = committed + duplicate + rejected + in flight is computed
+ * from a consistent read (counter_balance_*), because a scrape must never catch a message between
+ * two of its states. Threads: any.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/buf.h"
+
+/*        id                              name                             type     words */
+#define COUNTER_LIST(X)                                                                            \
+    X(CONNECTIONS_ACCEPTED, "connections_accepted_total", "counter",                               \
+      "TCP connections accepted on the device listener")                                           \
+    X(CONNECTIONS_REFUSED, "connections_refused_total", "counter",                                 \
+      "connections closed at accept because a limit was reached")                                  \
+    X(CONNECTIONS_OPEN, "connections_open", "gauge",                                               \
+      "device connections open now, handshakes included")                                          \
+    X(SESSIONS_ONLINE, "sessions_online", "gauge", "MQTT sessions with a live connection")         \
+    X(HANDSHAKES, "tls_handshakes_total", "counter", "TLS handshakes completed")                   \
+    X(HANDSHAKES_RESUMED, "tls_handshakes_resumed_total", "counter",                               \
+      "TLS handshakes that resumed a session")                                                     \
+    X(HANDSHAKES_FAILED, "tls_handshakes_failed_total", "counter",                                 \
+      "TLS handshakes that failed or timed out")                                                   \
+    X(AUTH_REFUSED, "auth_refused_total", "counter", "connections refused for their credential")   \
+    X(PROTOCOL_ERRORS, "protocol_errors_total", "counter",                                         \
+      "connections closed for a protocol violation")                                               \
+    X(BYTES_RECEIVED, "device_bytes_received_total", "counter",                                    \
+      "bytes read from devices, TLS included")                                                     \
+    X(BYTES_SENT, "device_bytes_sent_total", "counter", "bytes written to devices, TLS included")  \
+    X(VALUES_COMMITTED, "values_committed_total", "counter", "metric values committed")            \
+    X(SAMPLES_COMMITTED, "samples_committed_total", "counter", "sample rows committed")            \
+    X(SAMPLES_DUPLICATE, "samples_duplicate_total", "counter", "samples that were stored already") \
+    X(SAMPLES_LATE, "samples_late_total", "counter",                                               \
+      "samples older than the lateness bound: stored, not used by rules")                          \
+    X(SAMPLES_CLOCK, "samples_clock_total", "counter",                                             \
+      "samples from the future beyond the skew limit: stored with the flag clock")                 \
+    X(BATCHES, "batches_total", "counter", "transactions committed by the writer")                 \
+    X(BATCH_RETRIES, "batch_retries_total", "counter", "batches sent again after a failure")       \
+    X(BATCH_POISON, "batch_poison_total", "counter",                                               \
+      "rows that PostgreSQL refused and that were moved to the rejected messages")                 \
+    X(STORE_UP, "store_up", "gauge", "1 while the writer's database connection works")             \
+    X(DURABILITY_UNSAFE, "durability_unsafe", "gauge",                                             \
+      "1 when the database could lose a commit (fsync or full_page_writes off)")                   \
+    X(RULE_EVALUATIONS, "rule_evaluations_total", "counter", "rule evaluations")                   \
+    X(ALERTS_FIRED, "alerts_fired_total", "counter", "alerts that fired")                          \
+    X(ALERTS_RESOLVED, "alerts_resolved_total", "counter", "alerts that were resolved")            \
+    X(ALERTS_CORRECTED, "alerts_corrected_total", "counter",                                       \
+      "alerts corrected by out-of-order readings")                                                 \
+    X(COMMANDS_CREATED, "commands_created_total", "counter", "commands created")                   \
+    X(COMMANDS_SUCCEEDED, "commands_succeeded_total", "counter", "commands answered with success") \
+    X(COMMANDS_FAILED, "commands_failed_total", "counter", "commands that ended without success")  \
+    X(HTTP_REQUESTS, "http_requests_total", "counter", "HTTP requests answered")                   \
+    X(HTTP_ERRORS, "http_errors_total", "counter",                                                 \
+      "HTTP requests answered with a status of 500 or more")                                       \
+    X(SSE_CLIENTS, "sse_clients", "gauge", "event streams open now")
+
+enum counter_id {
+#define COUNTER_ENUM(id, name, type, words) COUNTER_##id,
+    COUNTER_LIST(COUNTER_ENUM)
+#undef COUNTER_ENUM
+        COUNTER_COUNT
+};
+
+void counter_add(enum counter_id id, int64_t n); /* gauges also go down */
+void counter_set(enum counter_id id, int64_t value);
+int64_t counter_get(enum counter_id id);
+
+/* The message balance. Each message is received once and ends once. */
+enum message_end { MESSAGE_COMMITTED, MESSAGE_DUPLICATE, MESSAGE_REJECTED, MESSAGE_DROPPED };
+void counter_message_received(int64_t n);
+/* MESSAGE_DROPPED: the connection went before the commit; the message counts as never received. */
+void counter_message_ended(enum message_end end, int64_t n);
+struct counter_balance {
+    int64_t received, committed, duplicate, rejected, in_flight;
+};
+struct counter_balance counter_balance(void); /* consistent: always adds up */
+
+void counter_write_text(struct buf *out); /* Prometheus text format 0.0.4 */
