@@ -1,0 +1,123 @@
+/*
+ * session: one MQTT session of one device, from CONNECT to the end of its life. What the session
+ * means to the rest of the server is told through hooks, wired in app; this module knows no payload
+ * and no database.
+ *
+ * Identity:  from the credential (certificate or token) only. A session's key is (device, client
+ * id), so that no device can take over another device's session. Anonymous sessions exist on the
+ * open listener only: device == NULL. Threads:   a session lives on one net loop. Hooks are called
+ * on that loop's thread. session_ref is a plain value that any thread may keep and use; it goes
+ * stale harmlessly when the session ends.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/ticket.h"
+#include "base/view.h"
+#include "model/device.h"
+#include "mqtt/props.h"
+
+struct session;
+
+struct session_ref {
+    uint32_t loop; /* index of the net loop */
+    uint32_t slot;
+    uint32_t generation; /* 0: no session */
+};
+
+struct session_publish {
+    struct view topic, payload; /* until the hook returns */
+    uint8_t qos;
+    bool dup, retain;
+    uint16_t packet_id; /* 0 for QoS 0 */
+    int64_t received_at_us;
+    const struct mqtt_props *props;
+};
+
+/* A subscription of a persistent session as it is kept; a filter is a NUL-terminated copy. */
+struct session_filter {
+    char *filter;
+    uint8_t options;     /* the MQTT 5 options byte; QoS in the low two bits */
+    uint32_t identifier; /* subscription identifier, 0: none */
+};
+
+struct session_attach {
+    struct session_ref ref;
+    const struct device *device; /* borrowed until attach_done */
+    const char *client_id;       /* borrowed likewise */
+    bool clean_start;
+    bool persistent; /* outlives its connection */
+    bool present;    /* the server still has the session in memory: its filters need no loading */
+    int64_t expiry_us;
+};
+
+enum session_end { SESSION_END_CLIENT, SESSION_END_WILL, SESSION_END_SERVER };
+
+struct session_hooks {
+    void *arg;
+    /* A client is authenticated and waits for its CONNACK. Answer once, from any thread, with
+     * session_attach_done(). */
+    void (*attach)(void *arg, const struct session_attach *a);
+    /* An allowed publish. Takes one hold on `t` when it returns ERR_OK and drops it when everything
+     * that follows is committed; the PUBACK or PUBREC then leaves, in arrival order. NULL ticket:
+     * QoS 0. ERR_FULL: the socket is not read until session_resume_all(); the same publish is
+     * offered again then. Other errors answer at once: reason code in MQTT 5, a closed connection
+     * in 3.1.1 where the standard asks for it. */
+    enum err (*publish)(void *arg, struct session *s, const struct session_publish *p,
+                        struct ticket *t);
+    /* The filters of a persistent session changed; `t` as above, SUBACK or UNSUBACK follows it. For
+     * others t is NULL. */
+    enum err (*filters)(void *arg, struct session *s, const struct session_filter *filters,
+                        uint32_t count, struct ticket *t);
+    /* The connection ended. persistent: the session itself lives on until it expires. */
+    void (*detach)(void *arg, struct session_ref ref, const struct device *device,
+                   const char *client_id, enum session_end end, bool persistent);
+    /* The session and everything kept of it is gone: ended without persistence, expired, or
+     * replaced by a clean start. */
+    void (*forgotten)(void *arg, const struct device *device, const char *client_id);
+    /* A delivery reached its end: ERR_OK after PUBACK or PUBCOMP (QoS 0: written), else why not. */
+    void (*delivered)(void *arg, int64_t delivery_id, enum err status);
+};
+
+/* One message to one session. Freed with free() by the session module. */
+struct session_delivery {
+    int64_t delivery_id; /* 0: nobody asks */
+    int64_t
+        expires_at_us; /* monotonic; CLOCK_NONE: never. Not sent after it; delivered(ERR_EXPIRED) */
+    uint8_t qos;
+    bool retain;
+    uint16_t topic_len;
+    uint32_t payload_len;
+    uint8_t bytes[]; /* topic, then payload */
+};
+struct session_delivery *session_delivery_new(struct view topic, struct view payload,
+                                              uint8_t qos); /* NULL: memory */
+
+struct sessions; /* all sessions of all net loops */
+
+/* Any thread. filters: what was stored of a session the server no longer had in memory (copied).
+ * present: a stored session was found. status != ERR_OK: refused, "server unavailable". */
+void session_attach_done(struct sessions *all, struct session_ref ref, enum err status,
+                         bool present, const struct session_filter *filters, uint32_t count);
+/* Any thread. Only sent when one of the session's filters matches the topic; else
+ * delivered(ERR_NOT_FOUND). Takes d. A stale ref gives delivered(ERR_CLOSED). */
+void session_deliver(struct sessions *all, struct session_ref ref, struct session_delivery *d);
+/* Any thread: closes the live sessions of a device, e.g. after its credential was revoked. MQTT 5:
+ * DISCONNECT 0x87. credential_id 0: all of the device; else only those that came in with that
+ * credential. */
+void session_kick(struct sessions *all, int32_t device_id, int64_t credential_id);
+/* Any thread: there is room again after ERR_FULL. */
+void session_resume_all(struct sessions *all);
+
+/* On the session's loop thread. */
+const struct device *session_device(const struct session *s);
+const char *session_client_id(const struct session *s);
+struct session_ref session_ref(const struct session *s);
+uint32_t session_loop(const struct session *s);
+/* A pointer of the user's own for this session, e.g. the payload hint; freed with free() when the
+ * session ends. */
+void **session_user(struct session *s);
+bool session_is_v5(const struct session *s);
