@@ -124,8 +124,8 @@ static inline bool mqtt_has(const struct mqtt_props *props, enum mqtt_prop prop)
     return (props->present >> prop & 1u) != 0;
 }
 
-/* mqtt_set(&m.props, MESSAGE_EXPIRY, message_expiry_s, 60): the value and its bit together. */
-#define mqtt_set(props, name, field, value) \
+/* MQTT_SET(&m.props, MESSAGE_EXPIRY, message_expiry_s, 60): the value and its bit together. */
+#define MQTT_SET(props, name, field, value) \
     ((props)->field = (value), (props)->present |= 1u << MQTT_PROP_##name)
 
 struct mqtt_user_iter {
@@ -133,7 +133,7 @@ struct mqtt_user_iter {
 };
 struct mqtt_user_iter mqtt_user_iter(const struct mqtt_props *props);
 bool mqtt_user_next(struct mqtt_user_iter *it, struct view *ret_name, struct view *ret_value);
-/* Appends one pair; strings over 65535 bytes are cut off the list: ERR_RANGE. */
+/* Appends one pair. ERR_RANGE: a string is over 65535 bytes. */
 NODISCARD enum err mqtt_user_put(struct buf *out, struct view name, struct view value);
 
 struct mqtt_subscription_id_iter {
