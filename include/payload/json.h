@@ -1,6 +1,6 @@
 /*
- * json: a strict RFC 8259 reader that hands out one event a call. No tree, no recursion, and no memory except for
- * texts that contain escapes.
+ * json: a strict RFC 8259 reader that hands out one event a call. No tree, no recursion, and no
+ * memory except for texts that contain escapes.
  *
  *     payload_json_init(&j, body, arena, 16);
  *     while ((kind = payload_json_next(&j, &event)) > PAYLOAD_END) { … }
@@ -8,12 +8,12 @@
  *
  * A member of an object is one event: its value with its key beside it.
  *
- * Ownership: keys and texts are views into the body, or into the arena when they had escapes. Without an arena
- *            escapes are checked and left as they are.
- * Errors:    sticky. ERR_SHORT: the text ends too early; ERR_SYNTAX; ERR_UTF8: also an escape that is half of a
- *            surrogate pair; ERR_RANGE: a number beyond IEEE double; ERR_LIMIT: nesting; ERR_NOMEM: the arena.
- * Limits:    depth_max, at most PAYLOAD_DEPTH_MAX. A key twice in one object is the caller's affair.
- * Numbers:   the nearest double, ties to even, for any number of digits in linear time.
+ * Ownership: keys and texts are views into the body, or into the arena when they had escapes.
+ * Without an arena escapes are checked and left as they are. Errors:    sticky. ERR_SHORT: the text
+ * ends too early; ERR_SYNTAX; ERR_UTF8: also an escape that is half of a surrogate pair; ERR_RANGE:
+ * a number beyond IEEE double; ERR_LIMIT: nesting; ERR_NOMEM: the arena. Limits:    depth_max, at
+ * most PAYLOAD_DEPTH_MAX. A key twice in one object is the caller's affair. Numbers:   the nearest
+ * double, ties to even, for any number of digits in linear time.
  */
 #pragma once
 
@@ -74,6 +74,6 @@ enum payload_kind payload_json_next(struct payload_json *j, struct payload_event
 NODISCARD enum err payload_json_skip(struct payload_json *j);
 /* "an object", "a number": for messages. */
 const char *payload_kind_words(enum payload_kind kind);
-/* The RFC 6901 pointer of what stands at a byte offset, cut with "..." when it does not fit. Walks the body again:
- * for errors only. */
+/* The RFC 6901 pointer of what stands at a byte offset, cut with "..." when it does not fit. Walks
+ * the body again: for errors only. */
 void payload_json_pointer(struct view body, size_t offset, char *ret_text, size_t size);

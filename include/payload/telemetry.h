@@ -1,13 +1,14 @@
 /*
- * telemetry: device payloads -> samples. ThingsBoard's shapes: {"k":v} | {"ts":ms,"values":{…}} | an array of
- * either, and the gateway form {"Device A":[{"ts":…,"values":{…}}], …}.
+ * telemetry: device payloads -> samples. ThingsBoard's shapes: {"k":v} | {"ts":ms,"values":{…}} |
+ * an array of either, and the gateway form {"Device A":[{"ts":…,"values":{…}}], …}.
  *
- * Pure: no I/O, no clock. Ownership: everything returned lives in the arena and in `body`; both must stay.
- * Errors:  ret_error says where (JSON pointer, byte offset) and what was expected; nothing is interned then.
- * Limits:  struct payload_limits, each with its own error.
- * Numbers: IEEE double, correctly rounded; beyond its range is ERR_RANGE. null means "no value" and is skipped.
+ * Pure: no I/O, no clock. Ownership: everything returned lives in the arena and in `body`; both
+ * must stay. Errors:  ret_error says where (JSON pointer, byte offset) and what was expected;
+ * nothing is interned then. Limits:  struct payload_limits, each with its own error. Numbers: IEEE
+ * double, correctly rounded; beyond its range is ERR_RANGE. null means "no value" and is skipped.
  *          Objects and arrays as values are ERR_TYPE; a key twice in one object is ERR_EXISTS.
- * Times:   ts is epoch milliseconds, an integer (or a fraction) within years 1970 to 9999, else ERR_RANGE.
+ * Times:   ts is epoch milliseconds, an integer (or a fraction) within years 1970 to 9999, else
+ * ERR_RANGE.
  */
 #pragma once
 
@@ -24,8 +25,8 @@ struct payload_limits {
     uint32_t text_max;    /* bytes of one text value */
 };
 
-/* The keys of the last message of a connection, in order: devices repeat themselves, so the next key is usually
- * the next one here and costs one comparison. Zero it once. */
+/* The keys of the last message of a connection, in order: devices repeat themselves, so the next
+ * key is usually the next one here and costs one comparison. Zero it once. */
 struct payload_hint {
     int32_t metrics[16];
     uint8_t count;
@@ -46,8 +47,9 @@ struct payload_ctx {
 };
 
 struct payload_samples {
-    struct sample *first; /* linked by next, in the order of the message; values sorted, ERR_OK means sorted */
-    uint32_t count;       /* samples; one without any value is left out */
+    struct sample *
+        first; /* linked by next, in the order of the message; values sorted, ERR_OK means sorted */
+    uint32_t count; /* samples; one without any value is left out */
     uint32_t values;
 };
 
@@ -69,7 +71,7 @@ NODISCARD enum err payload_gateway_telemetry(const struct payload_ctx *ctx, stru
 NODISCARD enum err payload_gateway_device(const struct payload_ctx *ctx, struct view body,
                                           struct view *ret_name, struct view *ret_type,
                                           struct payload_error *ret_error);
-/* Any complete JSON text within depth_max: an object when `object_only`. For attributes and command answers, which
- * are kept as they are. */
-NODISCARD enum err payload_json_check(const struct payload_ctx *ctx, struct view body, bool object_only,
-                                      struct payload_error *ret_error);
+/* Any complete JSON text within depth_max: an object when `object_only`. For attributes and command
+ * answers, which are kept as they are. */
+NODISCARD enum err payload_json_check(const struct payload_ctx *ctx, struct view body,
+                                      bool object_only, struct payload_error *ret_error);
