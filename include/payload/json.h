@@ -47,6 +47,7 @@ struct payload_event {
     double number;    /* PAYLOAD_NUMBER */
     size_t key_at;    /* byte offset of the key's opening quote */
     size_t at;        /* byte offset of the value or bracket */
+    bool expected;    /* the key is the one that the caller named in `expected` */
 };
 
 struct payload_json {
@@ -58,6 +59,9 @@ struct payload_json {
     uint32_t depth; /* open containers */
     uint32_t depth_max;
     int state;
+    /* Set by the caller before any next(): if this is the next key, one comparison finds it. Plain
+     * bytes only: valid UTF-8 without quotes, backslashes and control bytes. */
+    struct view expected;
     /* Of the failure: */
     enum err err;
     bool err_in_value; /* false: between two values, or in a key */

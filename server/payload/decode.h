@@ -24,8 +24,8 @@ struct decode {
     bool nulls;
     uint32_t samples_seen;
     uint32_t values_seen;
-    struct names unknown; /* nobody has interned these; a value's metric is -1 - number until the
-                             message is accepted */
+    struct names unknown; /* nobody has interned these; a value's metric is INT32_MIN + number until
+                             the message is accepted */
     int32_t *unknown_ids;
 };
 

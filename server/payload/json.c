@@ -21,14 +21,20 @@ static const uint64_t highs = 0x8080808080808080ULL;
 void payload_json_init(struct payload_json *j, struct view body, struct arena *arena,
                        uint32_t depth_max)
 {
-    *j = (struct payload_json){
-        .start = body.data,
-        .at = body.data,
-        .end = body.data + body.len,
-        .arena = arena,
-        .depth_max = depth_max < PAYLOAD_DEPTH_MAX ? depth_max : PAYLOAD_DEPTH_MAX,
-        .state = STATE_START,
-    };
+    j->start = body.data;
+    j->at = body.data;
+    j->end = body.data + body.len;
+    j->arena = arena;
+    j->stack = 0;
+    j->depth = 0;
+    j->depth_max = depth_max < PAYLOAD_DEPTH_MAX ? depth_max : PAYLOAD_DEPTH_MAX;
+    j->state = STATE_START;
+    j->expected = (struct view){NULL, 0};
+    j->err = ERR_OK;
+    j->err_in_value = false;
+    j->err_at = 0;
+    j->err_words = NULL;
+    j->err_token = (struct view){NULL, 0};
 }
 
 struct fault {
@@ -277,8 +283,8 @@ static const uint8_t *read_exponent(const uint8_t *p, const uint8_t *end, int64_
     return p;
 }
 
-static enum payload_kind read_number(struct payload_json *j, const uint8_t *start,
-                                     struct payload_event *ev)
+static inline enum payload_kind read_number(struct payload_json *j, const uint8_t *start,
+                                            struct payload_event *ev)
 {
     const uint8_t *end = j->end;
     const uint8_t *p = start + (*start == '-');
@@ -316,10 +322,15 @@ static enum payload_kind read_number(struct payload_json *j, const uint8_t *star
     j->at = p;
     j->state = STATE_VALUE;
     ev->text = view_of(start, (size_t)(p - start));
-    if (digits <= 19 && mantissa < 1ULL << 53 && exponent >= -22 && exponent <= 22) {
-        double v = (double)(int64_t)mantissa;
-        v = exponent < 0 ? v / payload_powers_of_ten[-exponent]
-                         : v * payload_powers_of_ten[exponent];
+    if (digits <= 19 && exponent >= -19 && exponent <= 19) {
+        double v = 0;
+        if (mantissa >= 1ULL << 53) {
+            v = payload_number_scale(mantissa, exponent);
+        } else {
+            v = (double)(int64_t)mantissa;
+            v = exponent < 0 ? v / payload_powers_of_ten[-exponent]
+                             : v * payload_powers_of_ten[exponent];
+        }
         ev->number = *start == '-' ? -v : v;
         return PAYLOAD_NUMBER;
     }
@@ -331,28 +342,35 @@ static enum payload_kind read_number(struct payload_json *j, const uint8_t *star
     return PAYLOAD_NUMBER;
 }
 
-static enum payload_kind read_word(struct payload_json *j, const uint8_t *p)
+__attribute__((noinline, cold)) static enum payload_kind fail_word(struct payload_json *j,
+                                                                   const uint8_t *p)
 {
-    static const struct {
-        struct view text;
-        enum payload_kind kind;
-    } words[] = {
-        {{(const uint8_t *)"true", 4}, PAYLOAD_TRUE},
-        {{(const uint8_t *)"false", 5}, PAYLOAD_FALSE},
-        {{(const uint8_t *)"null", 4}, PAYLOAD_NULL},
-    };
+    static const char *const words[] = {"true", "false", "null"};
     struct view left = view_of(p, (size_t)(j->end - p));
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (view_starts(left, words[i].text)) {
-            j->at = p + words[i].text.len;
-            j->state = STATE_VALUE;
-            return words[i].kind;
-        }
-        if (left.len > 0 && view_starts(words[i].text, left)) {
-            return fail(j, (struct fault){j->end, true, ERR_SHORT, "expected a value"});
+        if (view_starts(view_str(words[i]), left)) {
+            p = j->end; /* cut off */
         }
     }
     return fail_expected(j, p, true, "expected a value");
+}
+
+static enum payload_kind read_word(struct payload_json *j, const uint8_t *p)
+{
+    enum payload_kind kind = PAYLOAD_ERROR;
+    size_t left = (size_t)(j->end - p);
+    if (left >= 4 && memcmp(p, "true", 4) == 0) {
+        kind = PAYLOAD_TRUE;
+    } else if (left >= 5 && memcmp(p, "false", 5) == 0) {
+        kind = PAYLOAD_FALSE;
+    } else if (left >= 4 && memcmp(p, "null", 4) == 0) {
+        kind = PAYLOAD_NULL;
+    } else {
+        return fail_word(j, p);
+    }
+    j->at = p + (kind == PAYLOAD_FALSE ? 5 : 4);
+    j->state = STATE_VALUE;
+    return kind;
 }
 
 static enum payload_kind open_container(struct payload_json *j, const uint8_t *p)
@@ -381,8 +399,8 @@ static enum payload_kind close_container(struct payload_json *j, const uint8_t *
     return object ? PAYLOAD_OBJECT_END : PAYLOAD_ARRAY_END;
 }
 
-static enum payload_kind read_value(struct payload_json *j, const uint8_t *p,
-                                    struct payload_event *ev)
+static inline enum payload_kind read_value(struct payload_json *j, const uint8_t *p,
+                                           struct payload_event *ev)
 {
     ev->at = (size_t)(p - j->start);
     if (UNLIKELY(p == j->end)) {
@@ -403,55 +421,95 @@ static enum payload_kind read_value(struct payload_json *j, const uint8_t *p,
     return *p == '{' || *p == '[' ? open_container(j, p) : read_word(j, p);
 }
 
-/* p is where a key must stand. */
-static inline enum payload_kind read_member(struct payload_json *j, const uint8_t *p,
-                                            struct payload_event *ev)
+/* Names are short: a call of memcmp() would cost more than the comparison. */
+static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    size_t i = 0;
+    for (; i + 8 <= len; i += 8) {
+        if (memcmp(a + i, b + i, 8) != 0) {
+            return false;
+        }
+    }
+    for (; i < len; i++) {
+        if (a[i] != b[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* p is at the opening quote of a key. */
+static inline bool is_expected(const struct payload_json *j, const uint8_t *p)
+{
+    struct view name = j->expected;
+    return name.len > 0 && (size_t)(j->end - p) >= name.len + 2 && p[name.len + 1] == '"' &&
+           same_bytes(p + 1, name.data, name.len);
+}
+
+/* p is where a key must stand. Returns where its value must stand, NULL after a failure. */
+static inline const uint8_t *read_key(struct payload_json *j, const uint8_t *p,
+                                      struct payload_event *ev)
 {
     if (UNLIKELY(p == j->end || *p != '"')) {
-        return fail_expected(j, p, false, "expected a key in quotes");
+        (void)fail_expected(j, p, false, "expected a key in quotes");
+        return NULL;
     }
-    ev->key_at = (size_t)(p - j->start);
-    p = read_text(j, p + 1, &ev->key);
-    if (UNLIKELY(p == NULL)) {
-        j->err_in_value = false;
-        return PAYLOAD_ERROR;
+    ev->expected = is_expected(j, p);
+    if (ev->expected) {
+        ev->key = view_of(p + 1, j->expected.len);
+        p += j->expected.len + 2;
+    } else {
+        p = read_text(j, p + 1, &ev->key);
+        if (UNLIKELY(p == NULL)) {
+            j->err_in_value = false;
+            return NULL;
+        }
     }
     p = skip_space(p, j->end);
     if (UNLIKELY(p == j->end || *p != ':')) {
-        return fail_expected(j, p, true, "expected a colon after the key");
+        (void)fail_expected(j, p, true, "expected a colon after the key");
+        return NULL;
     }
-    return read_value(j, skip_space(p + 1, j->end), ev);
+    return skip_space(p + 1, j->end);
+}
+
+/* The comma or bracket behind a value. */
+static enum payload_kind fail_between(struct payload_json *j, const uint8_t *p)
+{
+    if (j->state == STATE_FAILED) {
+        return PAYLOAD_ERROR;
+    }
+    if (j->depth == 0) {
+        return p == j->end ? PAYLOAD_END : fail_expected(j, p, false, "expected nothing more");
+    }
+    bool object = (j->stack & 1) != 0;
+    return fail_expected(j, p, false, object ? "expected a comma or }" : "expected a comma or ]");
 }
 
 enum payload_kind payload_json_next(struct payload_json *j, struct payload_event *ret_event)
 {
     const uint8_t *p = skip_space(j->at, j->end);
     bool object = (j->stack & 1) != 0;
-    uint8_t bracket = object ? '}' : ']';
-    if (j->state == STATE_VALUE) {
-        if (j->depth == 0) {
-            return p == j->end ? PAYLOAD_END : fail_expected(j, p, false, "expected nothing more");
-        }
-        if (UNLIKELY(p == j->end || (*p != ',' && *p != bracket))) {
-            return fail_expected(j, p, false,
-                                 object ? "expected a comma or }" : "expected a comma or ]");
-        }
-        if (*p == bracket) {
+    if (j->state != STATE_START) {
+        if (p < j->end && *p == (object ? '}' : ']') && j->depth > 0 && j->state != STATE_FAILED) {
             return close_container(j, p, ret_event);
         }
-        p = skip_space(p + 1, j->end);
-    } else if (j->state == STATE_OPENED) {
-        if (p < j->end && *p == bracket) {
-            return close_container(j, p, ret_event);
+        if (j->state != STATE_OPENED) {
+            if (UNLIKELY(p == j->end || *p != ',' || j->depth == 0 || j->state == STATE_FAILED)) {
+                return fail_between(j, p);
+            }
+            p = skip_space(p + 1, j->end);
         }
-    } else if (j->state == STATE_FAILED) {
+    }
+    ret_event->key_at = (size_t)(p - j->start);
+    if (!object) {
+        ret_event->key = (struct view){NULL, 0};
+        return read_value(j, p, ret_event);
+    }
+    p = read_key(j, p, ret_event);
+    if (UNLIKELY(p == NULL)) {
         return PAYLOAD_ERROR;
     }
-    if (object) {
-        return read_member(j, p, ret_event);
-    }
-    ret_event->key = (struct view){NULL, 0};
-    ret_event->key_at = (size_t)(p - j->start);
     return read_value(j, p, ret_event);
 }
 

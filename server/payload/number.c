@@ -16,9 +16,9 @@
 
 _Static_assert(FLT_EVAL_METHOD == 0, "double arithmetic must round to double");
 
-const double payload_powers_of_ten[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                          1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                          1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+const double payload_powers_of_ten[20] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,
+                                          1e7,  1e8,  1e9,  1e10, 1e11, 1e12, 1e13,
+                                          1e14, 1e15, 1e16, 1e17, 1e18, 1e19};
 
 enum { DIGITS_MAX = 800, EXPONENT_MAX = 1000000000 };
 
@@ -82,14 +82,26 @@ static uint64_t mantissa_of(const struct decimal *d)
     return m;
 }
 
-static uint64_t power_of_ten(int64_t n)
-{
-    uint64_t v = 1;
-    for (int64_t i = 0; i < n; i++) {
-        v *= 10;
-    }
-    return v;
-}
+static const uint64_t whole_powers_of_ten[20] = {1ULL,
+                                                 10ULL,
+                                                 100ULL,
+                                                 1000ULL,
+                                                 10000ULL,
+                                                 100000ULL,
+                                                 1000000ULL,
+                                                 10000000ULL,
+                                                 100000000ULL,
+                                                 1000000000ULL,
+                                                 10000000000ULL,
+                                                 100000000000ULL,
+                                                 1000000000000ULL,
+                                                 10000000000000ULL,
+                                                 100000000000000ULL,
+                                                 1000000000000000ULL,
+                                                 10000000000000000ULL,
+                                                 100000000000000000ULL,
+                                                 1000000000000000000ULL,
+                                                 10000000000000000000ULL};
 
 /* 2^n for a normal double. */
 static double power_of_two(int n)
@@ -100,10 +112,9 @@ static double power_of_two(int n)
     return v;
 }
 
-/* m / 10^n, 1 <= n <= 19, m > 0. */
-static double divide(uint64_t m, int64_t n)
+/* m / d, m and d > 0. */
+static double divide(uint64_t m, uint64_t d)
 {
-    uint64_t d = power_of_ten(n);
     int m_shift = __builtin_clzll(m);
     int d_shift = __builtin_clzll(d);
     d <<= d_shift;
@@ -113,10 +124,9 @@ static double divide(uint64_t m, int64_t n)
     return (double)quotient * power_of_two(d_shift - m_shift - 63);
 }
 
-/* m * 10^n, 0 <= n <= 19, m > 0. */
-static double multiply(uint64_t m, int64_t n)
+static double multiply(uint64_t m, uint64_t factor)
 {
-    __uint128_t product = (__uint128_t)m * power_of_ten(n);
+    __uint128_t product = (__uint128_t)m * factor;
     uint64_t high = (uint64_t)(product >> 64);
     if (high == 0) {
         return (double)(uint64_t)product;
@@ -125,6 +135,15 @@ static double multiply(uint64_t m, int64_t n)
     uint64_t top = (uint64_t)(product >> shift);
     top |= (product & (((__uint128_t)1 << shift) - 1)) != 0;
     return (double)top * power_of_two(shift);
+}
+
+double payload_number_scale(uint64_t mantissa, int64_t exponent)
+{
+    if (mantissa == 0) {
+        return 0;
+    }
+    return exponent < 0 ? divide(mantissa, whole_powers_of_ten[-exponent])
+                        : multiply(mantissa, whole_powers_of_ten[exponent]);
 }
 
 static double slow(const struct decimal *d)
@@ -155,10 +174,8 @@ double payload_number_decode(struct view text)
         v = 0;
     } else if (leading > 400) {
         v = HUGE_VAL;
-    } else if (d.digits <= 19 && d.exponent >= 0 && d.exponent <= 19) {
-        v = multiply(mantissa_of(&d), d.exponent);
-    } else if (d.digits <= 19 && d.exponent < 0 && d.exponent >= -19) {
-        v = divide(mantissa_of(&d), -d.exponent);
+    } else if (d.digits <= 19 && d.exponent >= -19 && d.exponent <= 19) {
+        v = payload_number_scale(mantissa_of(&d), d.exponent);
     } else {
         v = slow(&d);
     }

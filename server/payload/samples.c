@@ -8,6 +8,7 @@
  */
 #include <math.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/ident.h"
 #include "payload/decode.h"
@@ -65,10 +66,10 @@ __attribute__((noinline)) static enum err look_up(struct decode *d, const struct
         if (e != ERR_OK && e != ERR_EXISTS) {
             return decode_fail(d, e, ev->key_at, "no room for more new names");
         }
-        *ret_metric = -1 - (int32_t)number;
+        *ret_metric = INT32_MIN + (int32_t)number; /* ascending, as the numbers to come */
         return ERR_OK;
     }
-    if (at < sizeof(d->hint->metrics) / sizeof(d->hint->metrics[0])) {
+    if (at < COUNT_OF(d->hint->metrics) && ident_metric_valid(ev->key)) {
         d->hint->metrics[at] = id;
         d->hint->count = d->hint->count > at ? d->hint->count : (uint8_t)(at + 1);
     }
@@ -76,20 +77,28 @@ __attribute__((noinline)) static enum err look_up(struct decode *d, const struct
     return ERR_OK;
 }
 
+/* Tells the reader which key the hint has next. */
+static inline void expect_next(struct decode *d)
+{
+    const struct payload_hint *hint = d->hint;
+    uint32_t at = d->hint_at;
+    bool known = at < hint->count && at < COUNT_OF(hint->metrics);
+    d->json.expected =
+        known ? intern_name(d->ctx->metrics, hint->metrics[at]) : (struct view){NULL, 0};
+}
+
 static inline enum err metric_of(struct decode *d, const struct payload_event *ev,
                                  int32_t *ret_metric)
 {
-    const struct payload_hint *hint = d->hint;
     uint32_t at = d->hint_at++;
-    if (at < hint->count && at < sizeof(hint->metrics) / sizeof(hint->metrics[0])) {
-        int32_t id = hint->metrics[at];
-        struct view name = intern_name(d->ctx->metrics, id);
-        if (name.len > 0 && view_eq(name, ev->key)) {
-            *ret_metric = id;
-            return ERR_OK;
-        }
+    enum err e = ERR_OK;
+    if (ev->expected) {
+        *ret_metric = d->hint->metrics[at];
+    } else {
+        e = look_up(d, ev, at, ret_metric);
     }
-    return look_up(d, ev, at, ret_metric);
+    expect_next(d);
+    return e;
 }
 
 static enum err check_text(struct decode *d, const struct payload_event *ev)
@@ -105,29 +114,45 @@ static enum err check_text(struct decode *d, const struct payload_event *ev)
     return ERR_OK;
 }
 
+/* Sets what the kind of value decides: all but the metric. */
+static inline enum err set_value(struct decode *d, enum payload_kind kind,
+                                 const struct payload_event *ev, struct sample_value *v)
+{
+    v->text = (struct view){NULL, 0};
+    if (kind == PAYLOAD_NUMBER) {
+        v->kind = VALUE_NUMBER;
+        v->number = ev->number;
+        return ERR_OK;
+    }
+    v->number = kind == PAYLOAD_TRUE;
+    if (kind == PAYLOAD_TRUE || kind == PAYLOAD_FALSE) {
+        v->kind = VALUE_BOOL;
+        return ERR_OK;
+    }
+    v->kind = VALUE_TEXT;
+    if (kind == PAYLOAD_TEXT) {
+        v->text = ev->text;
+        return check_text(d, ev);
+    }
+    d->nulls = true;
+    return kind == PAYLOAD_NULL ? ERR_OK : decode_fail_kind(d, ev->at, value_words, kind);
+}
+
 static inline enum err add_value(struct decode *d, enum payload_kind kind,
                                  const struct payload_event *ev)
 {
-    struct sample_value v = {.kind = VALUE_NUMBER};
-    if (kind == PAYLOAD_NUMBER) {
-        v.number = ev->number;
-    } else if (kind == PAYLOAD_TRUE || kind == PAYLOAD_FALSE) {
-        v.kind = VALUE_BOOL;
-        v.number = kind == PAYLOAD_TRUE;
-    } else if (kind == PAYLOAD_TEXT) {
-        enum err e = check_text(d, ev);
+    if (d->value_count == d->value_room) {
+        enum err e = grow_values(d);
         if (e != ERR_OK) {
             return e;
         }
-        v.kind = VALUE_TEXT;
-        v.text = ev->text;
-    } else if (kind == PAYLOAD_NULL) {
-        v.kind = VALUE_TEXT;
-        d->nulls = true;
-    } else {
-        return decode_fail_kind(d, ev->at, value_words, kind);
     }
-    enum err e = metric_of(d, ev, &v.metric);
+    struct sample_value *v = &d->values[d->value_count];
+    enum err e = set_value(d, kind, ev, v);
+    if (UNLIKELY(e != ERR_OK)) {
+        return e;
+    }
+    e = metric_of(d, ev, &v->metric);
     if (UNLIKELY(e != ERR_OK)) {
         return e;
     }
@@ -135,17 +160,9 @@ static inline enum err add_value(struct decode *d, enum payload_kind kind,
         return decode_fail(d, ERR_LIMIT, ev->at, "more than %u values in one message",
                            d->ctx->limits->values_max);
     }
-    if (d->value_count == d->value_room) {
-        e = grow_values(d);
-        if (e != ERR_OK) {
-            return e;
-        }
-    }
-    struct sample_value *at = &d->values[d->value_count];
-    if (d->value_count > 0 && at[-1].metric >= v.metric) {
+    if (d->value_count > 0 && v[-1].metric >= v->metric) {
         d->unsorted = true;
     }
-    *at = v;
     d->value_count++;
     return ERR_OK;
 }
@@ -170,7 +187,7 @@ static size_t second_member(const struct decode *d, size_t from, struct view nam
 
 static struct view name_of(const struct decode *d, int32_t metric)
 {
-    return metric > 0 ? intern_name(d->ctx->metrics, metric) : d->unknown.list[-1 - metric];
+    return metric > 0 ? intern_name(d->ctx->metrics, metric) : d->unknown.list[metric - INT32_MIN];
 }
 
 static enum err fail_twice(struct decode *d, size_t offset, struct view name)
@@ -242,6 +259,7 @@ static enum err take_ts(struct decode *d, struct form *form, enum payload_kind k
         return decode_fail_kind(d, ev->at, "a number", kind);
     }
     form->ts = *ev;
+    form->ts.expected = false; /* in the hint's order it stands elsewhere */
     form->ts_kind = kind;
     return ERR_OK;
 }
@@ -324,6 +342,7 @@ enum err decode_sample(struct decode *d, struct payload_samples *samples, struct
                            d->ctx->limits->samples_max);
     }
     d->hint_at = 0;
+    expect_next(d);
     d->value_count = 0;
     d->unsorted = false;
     d->nulls = false;
@@ -366,7 +385,7 @@ enum err decode_samples(struct decode *d, struct payload_samples *samples)
 
 static enum err resolve_value(struct decode *d, struct sample_value *v)
 {
-    uint32_t number = (uint32_t)(-1 - v->metric);
+    uint32_t number = (uint32_t)(v->metric - INT32_MIN);
     int32_t *id = &d->unknown_ids[number];
     if (*id == 0) {
         *id = intern_add(d->ctx->metrics, d->unknown.list[number]);
