@@ -17,6 +17,16 @@ CREATE TABLE writer_lanes (
 ) WITH (fillfactor = 10);
 INSERT INTO writer_lanes VALUES (0, 0, '');
 
+-- Opens a batch. Fails when another server has taken the lane over, so that two servers can never write side by side.
+CREATE FUNCTION writer_step(the_lane int, the_seq bigint, the_owner text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE writer_lanes SET seq = the_seq WHERE lane = the_lane AND owner = the_owner;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'another server has taken over' USING ERRCODE = '55000';
+    END IF;
+END $$;
+
 CREATE TABLE device_types (
     id            int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name          text NOT NULL UNIQUE,
@@ -237,7 +247,7 @@ CREATE TABLE events (
 CREATE INDEX events_ts ON events USING brin (ts);
 
 CREATE TABLE rejected_messages (
-    id          bigint PRIMARY KEY, -- given by the server
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     received_at timestamptz NOT NULL,
     device      text NOT NULL,
     topic       text NOT NULL,

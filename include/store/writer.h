@@ -1,0 +1,36 @@
+/*
+ * writer: commits batches, in order, on its own connection and thread.
+ *
+ * Happy path: BEGIN, the lane's sequence number, COPY of the rows, the operations, COMMIT; then the
+ * messages are counted, their tickets dropped, and `done` runs, all on the writer's thread. A
+ * connection that fails, hangs or is refused: the batch is kept, the server goes on filling the
+ * next one up to its budget, and the writer tries again with growing pauses (0.1 to 5 s) until it
+ * succeeds or is stopped. Whether a COMMIT whose answer was lost took effect is read from the
+ * lane's sequence number, which also waits for the old transaction. A row that is stored already:
+ * the batch goes again the careful way (INSERT … ON CONFLICT DO NOTHING). A row that PostgreSQL
+ * refuses: taken out, counted as poison, the rest goes again.
+ *
+ * Threads: writer_submit() and writer_idle() from one thread, the core's.
+ */
+#pragma once
+
+#include "conf/conf.h"
+#include "store/batch.h"
+#include "store/db.h"
+
+struct writer;
+
+NODISCARD enum err writer_new(const struct conf *conf, struct writer **ret_writer);
+/* Connects and takes the lane over: after this an older server with the same database can commit
+ * nothing more. */
+NODISCARD enum err writer_start(struct writer *w);
+/* Takes b until its `done` runs. After writer_stop() the status is ERR_CLOSED and nothing was
+ * committed. */
+void writer_submit(struct writer *w, struct batch *b);
+bool writer_is_up(const struct writer *w);   /* any thread */
+bool writer_is_safe(const struct writer *w); /* any thread: fsync and full_page_writes are on */
+bool writer_is_usurped(
+    const struct writer *w); /* any thread: another server took the lane over; this one must stop */
+void writer_stop(
+    struct writer *w); /* batches submitted before are finished or, without a database, given up */
+void writer_free(struct writer *w);
