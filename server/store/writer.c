@@ -40,7 +40,7 @@ static void writer_set_up(struct writer *w, bool up, const char *why)
             LOG_S("next", "acknowledgements are withheld and the batch is tried again until "
                           "PostgreSQL is back"));
     } else if (!was && up) {
-        LOG(LOG_INFO, "store_up");
+        LOG(LOG_INFO, "store_up", LOG_I("batch", w->seq));
     }
 }
 
