@@ -109,7 +109,7 @@ struct fleet_client {
     uint16_t next_id;
     uint16_t quota; /* what the server takes at once */
     bool ping_unanswered;
-    int64_t sent_us, heard_us;
+    int64_t dialed_us, sent_us, heard_us;
     struct fleet_slot *slots; /* a ring */
     uint32_t head, count, on_wire;
 };

@@ -15,7 +15,6 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include <openssl/ssl.h>
 #include <uv.h>
 
 #include "base/buf.h"
@@ -23,10 +22,13 @@
 #include "base/list.h"
 
 struct fleet_link;
+struct ssl_st; /* OpenSSL's SSL_CTX, SSL and SSL_SESSION */
+struct ssl_ctx_st;
+struct ssl_session_st;
 
 struct fleet_net {
     uv_loop_t *uv;
-    SSL_CTX *tls;
+    struct ssl_ctx_st *tls;
     struct sockaddr_storage address;
     socklen_t address_len;
     char host[256];
@@ -75,8 +77,8 @@ struct fleet_link {
     int fd;
     int watching; /* UV_READABLE | UV_WRITABLE */
     bool reused;  /* the TLS session was resumed */
-    SSL *ssl;
-    SSL_SESSION *ticket; /* of the last connection; NULL: a full handshake next time */
+    struct ssl_st *ssl;
+    struct ssl_session_st *ticket; /* of the last connection; NULL: a full handshake next time */
     uv_poll_t poll;
     struct list dirty;
     struct buf out;

@@ -97,6 +97,7 @@ static void dial(struct fleet_client *c)
         fleet_link_forget(&c->link);
     }
     move(c, FLEET_CLIENT_DIALING);
+    c->dialed_us = clock_mono_us();
     enum err e = fleet_link_open(&c->link, c->cert_file, c->key_file);
     if (e != ERR_OK) {
         lose(c,

@@ -16,10 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/err.h>
-#include <openssl/x509v3.h>
-
 #include "base/check.h"
+#include "fleet/openssl.h"
 
 enum { SCRATCH_BYTES = 64 << 10, RECORD_BYTES = 16 << 10 };
 
@@ -80,7 +78,7 @@ static enum err resolve(struct fleet_net *n, const struct fleet_target *target, 
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
     struct addrinfo *found = NULL;
     int code = getaddrinfo(target->host, port, &hints, &found);
-    if (code != 0) {
+    if (code != 0 || found == NULL) {
         (void)snprintf(ret_why, why_size, "cannot find the host %s: %s", target->host,
                        gai_strerror(code));
         return ERR_NOT_FOUND;

@@ -58,7 +58,7 @@ double fleet_random_normal(struct fleet_random *r, double mean, double deviation
 
 uint64_t fleet_random_below(struct fleet_random *r, uint64_t n)
 {
-    return n == 0 ? 0 : (uint64_t)(((unsigned __int128)fleet_random_u64(r) * n) >> 64);
+    return n == 0 ? 0 : fleet_random_u64(r) % n; /* the bias is below n / 2^64 */
 }
 
 uint64_t fleet_random_mix(uint64_t seed, uint64_t index)

@@ -1,7 +1,6 @@
 #include "fleet/token.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include "fleet/openssl.h"
 
 enum err fleet_token(struct view secret, struct view name, char ret_token[static FLEET_TOKEN_SIZE])
 {
