@@ -67,6 +67,9 @@ static void value_skip(struct wire *w, enum kind kind)
 
 bool mqtt_span_next(struct view *left, enum mqtt_prop want, struct view *ret_bytes)
 {
+    if (left->len == 0) {
+        return false;
+    }
     struct wire w = wire_init(*left);
     while (wire_left(&w) > 0) {
         const uint8_t *start = w.at;

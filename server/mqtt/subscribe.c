@@ -105,6 +105,9 @@ struct mqtt_subscription_iter mqtt_subscription_iter(const struct mqtt_subscribe
 bool mqtt_subscription_next(struct mqtt_subscription_iter *it,
                             struct mqtt_subscription *ret_subscription)
 {
+    if (it->left.len == 0) {
+        return false;
+    }
     struct wire w = wire_init(it->left);
     struct mqtt_subscription s;
     (void)read_entry(&w, &s);
@@ -183,6 +186,9 @@ struct mqtt_unsubscribe_iter mqtt_unsubscribe_iter(const struct mqtt_unsubscribe
 
 bool mqtt_unsubscribe_next(struct mqtt_unsubscribe_iter *it, struct view *ret_filter)
 {
+    if (it->left.len == 0) {
+        return false;
+    }
     struct wire w = wire_init(it->left);
     struct view filter = field_bytes(&w);
     if (wire_err(&w) != ERR_OK) {
