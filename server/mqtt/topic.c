@@ -191,15 +191,21 @@ static void levels_next(struct levels *l)
     l->left = view_skip(l->left, l->level.len + 1);
 }
 
+/* '#' includes its parent; but where the parent would be the empty name, there is none. */
+static struct view spelled_out(struct view filter)
+{
+    if (view_eq_str(filter, "#")) {
+        return VIEW("+/#");
+    }
+    return view_eq_str(filter, "/#") ? VIEW("/+/#") : filter;
+}
+
 bool mqtt_filter_covers(struct view outer, struct view inner)
 {
     struct levels o = {.left = mqtt_filter_split(outer).filter};
-    struct levels i = {.left = mqtt_filter_split(inner).filter};
+    struct levels i = {.left = spelled_out(mqtt_filter_split(inner).filter)};
     if (hides_from_wildcard(o.left, i.left)) {
         return false;
-    }
-    if (view_eq_str(i.left, "#") && view_eq_str(o.left, "+/#")) {
-        return true; /* every name has a first level */
     }
     for (;;) {
         levels_next(&o);
