@@ -364,10 +364,12 @@ static void emit_count(struct emit_json *j, const char *key, uint64_t n)
     emit_json_int(j, (int64_t)n);
 }
 
-static void emit_real(struct emit_json *j, const char *key, double x, double step)
+static void emit_real(struct emit_json *j, const char *key, double x, int decimals)
 {
+    char text[64];
+    int len = snprintf(text, sizeof(text), "%.*f", decimals, x);
     emit_json_key(j, key);
-    emit_json_real(j, round(x / step) * step);
+    emit_json_raw(j, view_of(text, (size_t)len));
 }
 
 static void report_latency(const struct load *l, struct emit_json *j)
@@ -378,8 +380,7 @@ static void report_latency(const struct load *l, struct emit_json *j)
     } rows[] = {
         {"p50_ms", 0.5}, {"p90_ms", 0.9}, {"p99_ms", 0.99}, {"p999_ms", 0.999}, {"max_ms", 1}};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        emit_real(j, rows[i].key, (double)fleet_histogram_at(&l->latency, rows[i].share) / 1000,
-                  0.001);
+        emit_real(j, rows[i].key, (double)fleet_histogram_at(&l->latency, rows[i].share) / 1000, 3);
     }
 }
 
@@ -408,11 +409,11 @@ static void report(const struct load *l)
     emit_count(&j, "connections", l->set.connections);
     emit_count(&j, "values_per_message", l->set.values);
     emit_count(&j, "payload_bytes", l->template_len);
-    emit_real(&j, "seconds", seconds, 0.001);
+    emit_real(&j, "seconds", seconds, 3);
     if (l->set.mode == MODE_HANDSHAKES) {
         emit_count(&j, "handshakes", l->connects);
         emit_count(&j, "resumed", sum.resumed);
-        emit_real(&j, "handshakes_per_second", (double)l->connects / seconds, 0.1);
+        emit_real(&j, "handshakes_per_second", (double)l->connects / seconds, 1);
     } else {
         emit_count(&j, "messages", sum.published);
         emit_count(&j, "acks", sum.acked);
@@ -421,12 +422,12 @@ static void report(const struct load *l)
         emit_count(&j, "resent", sum.resent);
         emit_count(&j, "unordered_acks", sum.unordered);
         emit_count(&j, "lost_connections", sum.losts);
-        emit_real(&j, "messages_per_second", (double)l->acked / seconds, 0.1);
-        emit_real(&j, "values_per_second", (double)l->acked * l->set.values / seconds, 0.1);
+        emit_real(&j, "messages_per_second", (double)l->acked / seconds, 1);
+        emit_real(&j, "values_per_second", (double)l->acked * l->set.values / seconds, 1);
         emit_real(&j, "generator_us_per_message", l->acked == 0 ? 0 : cpu * 1e6 / (double)l->acked,
-                  0.001);
+                  3);
     }
-    emit_real(&j, "generator_cpu_share", cpu / seconds, 0.001);
+    emit_real(&j, "generator_cpu_share", cpu / seconds, 3);
     report_latency(l, &j);
     emit_json_key(&j, "error");
     emit_json_str(&j, l->last_error[0] == '\0' ? NULL : l->last_error);
