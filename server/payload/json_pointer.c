@@ -80,14 +80,15 @@ void payload_json_pointer(struct view body, size_t offset, char *ret_text, size_
         uint32_t level = j.depth;
         struct payload_event ev = {0};
         enum payload_kind kind = payload_json_next(&j, &ev);
-        bool element =
-            kind > PAYLOAD_END && kind != PAYLOAD_OBJECT_END && kind != PAYLOAD_ARRAY_END;
-        element = element || (kind == PAYLOAD_ERROR && j.err_in_value);
+        bool close = kind == PAYLOAD_OBJECT_END || kind == PAYLOAD_ARRAY_END;
+        bool between = kind == PAYLOAD_ERROR && !j.err_in_value;
+        bool element = kind != PAYLOAD_END && !close && !between;
         if (element && level > 0) {
             steps[level - 1].key = ev.key;
             steps[level - 1].index++;
         }
-        count = element ? level : j.depth;
+        /* Without an element it is the container that is named. */
+        count = element || level == 0 ? level : level - 1;
         if (kind <= PAYLOAD_END || ev.at >= offset) {
             break;
         }
