@@ -71,6 +71,18 @@ process_stop() { # PID WORD SECONDS : asks, waits, and only then kills
     return 1
 }
 
+process_start() { # WORD LOG COMMAND… : in a session of its own; the word is in its command line. Sets STARTED_PID
+    local word=$1 log=$2 tries
+    shift 2
+    (exec setsid "$@" >>"$log" 2>&1 </dev/null 9>&-) &
+    STARTED_PID=$!
+    disown "$STARTED_PID"
+    for ((tries = 0; tries < 100; tries++)); do # until it is the program and no longer this shell
+        if ! kill -0 "$STARTED_PID" 2>/dev/null || process_lives "$STARTED_PID" "$word"; then return; fi
+        sleep 0.01
+    done
+}
+
 user_reaches() { # USER PATH : may that user enter the folder?
     setpriv --reuid="$1" --regid="$1" --init-groups test -x "$2" 2>/dev/null
 }
@@ -90,14 +102,31 @@ memory_mib() { # of this machine, or of this control group when that is less
     echo "$total"
 }
 
+# --- the settings file: flat YAML, `name: value` -----------------------------------------------------------------------
+
+setting_get() { # FILE NAME
+    sed -nE "s/^$2: *//p" "$1" | tail -n 1 | sed -E 's/^"(.*)"$/\1/'
+}
+
+setting_put() { # FILE NAME VALUE : replaces the line or appends it
+    local file=$1 name=$2 line
+    line="$name: \"$3\""
+    [[ ! $3 =~ ^[0-9]+$ ]] || line="$name: $3"
+    [[ $(setting_get "$file" "$name") != "$3" ]] || return 0
+    awk -v name="$name:" -v line="$line" '$1 == name { next } { print } END { print line }' "$file" >"$file.new"
+    chmod --reference="$file" "$file.new"
+    chown --reference="$file" "$file.new" 2>/dev/null || true
+    mv "$file.new" "$file"
+}
+
 # --- a PostgreSQL of one's own: HOME/data, HOME/run (its socket), HOME/log ---------------------------------------------
 
 # PostgreSQL refuses to run as root; root starts it as the user `postgres`.
 postgres_do() { # COMMAND… : as PostgreSQL's user
     if ((EUID == 0)); then
-        setpriv --reuid=postgres --regid=postgres --init-groups env -i PATH="$PATH" HOME=/nonexistent LC_ALL=C "$@"
+        setpriv --reuid=postgres --regid=postgres --init-groups env -C / -i PATH="$PATH" HOME=/nonexistent LC_ALL=C "$@"
     else
-        env -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE LC_ALL=C "$@"
+        env -C / -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE LC_ALL=C "$@"
     fi
 }
 
@@ -125,9 +154,7 @@ postgres_create() { # HOME MEMORY_MIB : a new, empty cluster for one database
     postgres_do "$POSTGRES_BIN/initdb" -D "$home/data.new" -U postgres --encoding=UTF8 --locale=C --data-checksums \
         --auth-local=peer --auth-host=reject >"$home/initdb.log" 2>&1 || return 1
     # Who is who is decided by the kernel: no password. Nothing but the local socket is listened on.
-    {
-        echo "local all all peer map=own"
-    } >"$home/data.new/pg_hba.conf"
+    printf 'local %s all peer map=own\n' all replication >"$home/data.new/pg_hba.conf"
     {
         local user
         for user in root signalbox postgres "$me"; do printf 'own %s postgres\nown %s signalbox\n' "$user" "$user"; done | sort -u
