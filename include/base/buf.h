@@ -35,6 +35,7 @@ void buf_put_u16(struct buf *b, uint16_t v); /* big-endian, as all of these */
 void buf_put_u32(struct buf *b, uint32_t v);
 void buf_put_u64(struct buf *b, uint64_t v);
 void buf_put_f64(struct buf *b, double v);
+/* The limit must have room for printf's NUL too; it does not count in len. */
 __attribute__((format(printf, 2, 3))) void buf_printf(struct buf *b, const char *format, ...);
 /* Room for `len` more bytes at the end, or NULL; buf_grew() then says how many were written. */
 uint8_t *buf_room(struct buf *b, size_t len);

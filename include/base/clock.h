@@ -31,7 +31,7 @@ char *clock_format(int64_t us, char ret_text[static CLOCK_TEXT_SIZE]);
 NODISCARD enum err clock_parse(struct view text, int64_t *ret_us);
 /* "250ms", "30s", "5m", "2h", "7d", "1w", "1h30m"; not negative. */
 NODISCARD enum err clock_parse_duration(struct view text, int64_t *ret_us);
-/* The shortest form that clock_parse_duration() reads back: "1h30m". Returns ret_text. */
+/* In days and smaller units, as clock_parse_duration() reads it back: "1h30m". Returns ret_text. */
 char *clock_format_duration(int64_t us, char ret_text[static CLOCK_TEXT_SIZE]);
 /* Civil date of a day number since 1970-01-01, and back. */
 void clock_civil(int64_t days, int *ret_year, int *ret_month, int *ret_day);

@@ -26,7 +26,7 @@ void emit_json_key_view(struct emit_json *j, struct view key);
 void emit_json_view(struct emit_json *j, struct view text);
 void emit_json_str(struct emit_json *j, const char *text); /* NULL: null */
 void emit_json_int(struct emit_json *j, int64_t v);
-void emit_json_real(struct emit_json *j, double v); /* shortest form that reads back the same */
+void emit_json_real(struct emit_json *j, double v); /* a short form that reads back the same */
 void emit_json_bool(struct emit_json *j, bool v);
 void emit_json_null(struct emit_json *j);
 void emit_json_raw(struct emit_json *j, struct view json); /* one complete value, as it is */

@@ -14,5 +14,5 @@ enum { IDENT_MAX = 128 };
 
 bool ident_valid(struct view name); /* [A-Za-z0-9._:-]{1,128}: devices, types, rules, labels */
 bool ident_metric_valid(
-    struct view name); /* as above, with space, '/', '%', '(' , ')' and UTF-8 letters;
-                          no control bytes, no quotes, no backslash; 1 to 128 bytes */
+    struct view name); /* as above, with space, '/', '%', '(', ')', '@', '$' and UTF-8 beyond
+                          ASCII; no control characters, no quotes, no backslash; 1 to 128 bytes */

@@ -70,8 +70,8 @@ static struct arena_chunk *arena_grow(struct arena *a, size_t len)
 
 void *arena_alloc(struct arena *a, size_t len)
 {
-    if (len > SIZE_MAX - ARENA_ALIGN) {
-        return NULL;
+    if (len > SIZE_MAX / 2) {
+        return NULL; /* so that no sum below wraps, whatever the limit is */
     }
     len = (len + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     struct arena_chunk *c = a->chunk;

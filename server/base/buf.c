@@ -45,7 +45,8 @@ uint8_t *buf_room(struct buf *b, size_t len)
     if (need > b->cap) {
         size_t cap = b->cap < 64 ? 64 : b->cap;
         while (cap < need) {
-            cap += cap / 2;
+            cap =
+                cap > b->limit - cap / 2 ? b->limit : cap + cap / 2; /* need is within the limit */
         }
         cap = cap > b->limit ? b->limit : cap;
         uint8_t *data = realloc(b->data, cap);
@@ -125,6 +126,9 @@ void buf_printf(struct buf *b, const char *format, ...)
     va_copy(again, args);
     int len = vsnprintf(NULL, 0, format, args);
     va_end(args);
+    if (len < 0 && b->err == ERR_OK) {
+        b->err = ERR_RANGE; /* longer than an int can count, or a wide character without UTF-8 */
+    }
     uint8_t *room = len < 0 ? NULL : buf_room(b, (size_t)len + 1);
     if (room != NULL) {
         (void)vsnprintf((char *)room, (size_t)len + 1, format, again);

@@ -109,7 +109,8 @@ void emit_json_real(struct emit_json *j, double v)
     }
     emit_comma(j);
     char text[32];
-    for (int digits = 15; digits <= 17; digits++) {
+    /* Below the normal range a double has fewer digits than 15. */
+    for (int digits = v != 0 && !isnormal(v) ? 1 : 15; digits <= 17; digits++) {
         (void)snprintf(text, sizeof(text), "%.*g", digits, v);
         if (strtod(text, NULL) == v) {
             break;

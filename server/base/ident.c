@@ -31,9 +31,11 @@ bool ident_metric_valid(struct view name)
         uint8_t c = name.data[i];
         if (c >= 0x80) {
             ascii = false;
-        } else if (!is_plain(c) && strchr(" /%()@$", c) == NULL) {
-            return false;
-        } else if (c == 0) {
+            /* U+0080 to U+009F are control characters too. */
+            if (c == 0xC2 && i + 1 < name.len && name.data[i + 1] < 0xA0) {
+                return false;
+            }
+        } else if (!is_plain(c) && (c == 0 || strchr(" /%()@$", c) == NULL)) {
             return false;
         }
     }

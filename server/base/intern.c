@@ -28,6 +28,8 @@ struct intern_table {
 struct intern {
     struct lock lock;
     int32_t limit;
+    int32_t used; /* names in the table; count is the highest number, which intern_restore() may set
+                     far ahead */
     atomic_int count;
     struct intern_table *_Atomic table;
     struct intern_name *_Atomic *names; /* by id, limit + 1 of them */
@@ -113,10 +115,11 @@ static void intern_place(struct intern_table *t, struct intern_name *n)
     atomic_store_explicit(&t->slots[i], n, memory_order_release);
 }
 
-static bool intern_grow(struct intern *in, size_t names)
+/* Under the lock: room for one more. */
+static bool intern_grow(struct intern *in)
 {
     struct intern_table *old = in->table;
-    if (names * 2 <= old->cap) {
+    if (((size_t)in->used + 1) * 2 <= old->cap) {
         return true;
     }
     struct intern_table *t = intern_table_new(old->cap * 2);
@@ -137,7 +140,7 @@ static bool intern_grow(struct intern *in, size_t names)
 static bool intern_insert(struct intern *in, int32_t id, uint64_t hash, struct view name)
 {
     struct intern_name *n = malloc(sizeof(*n) + name.len);
-    if (n == NULL || !intern_grow(in, (size_t)id)) {
+    if (n == NULL || !intern_grow(in)) {
         free(n);
         return false;
     }
@@ -149,6 +152,7 @@ static bool intern_insert(struct intern *in, int32_t id, uint64_t hash, struct v
     }
     atomic_store_explicit(&in->names[id], n, memory_order_release);
     intern_place(in->table, n);
+    in->used++;
     if (id > in->count) {
         atomic_store_explicit(&in->count, id, memory_order_release);
     }

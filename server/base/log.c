@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/emit_json.h"
 #include "base/lock.h"
@@ -36,8 +37,10 @@ static const char *const level_words[] = {"debug", "info", "warn", "error"};
 void log_setup(enum log_level level, enum log_format format)
 {
     atomic_store(&logger.level, (int)level);
+    lock_take(&logger.lock);
     logger.json =
         format == LOG_FORMAT_JSON || (format == LOG_FORMAT_AUTO && isatty(STDERR_FILENO) == 0);
+    lock_give(&logger.lock);
 }
 
 bool log_enabled(enum log_level level)
@@ -142,6 +145,18 @@ static void log_line_logfmt(struct buf *b, enum log_level level, const char *eve
     }
 }
 
+/* Under the lock. */
+static void log_line(struct buf *b, enum log_level level, const char *event,
+                     const struct log_field *fields, size_t count)
+{
+    if (logger.json) {
+        log_line_json(b, level, event, fields, count);
+    } else {
+        log_line_logfmt(b, level, event, fields, count);
+    }
+    buf_put_u8(b, '\n');
+}
+
 void log_write(enum log_level level, const char *event, const struct log_field *fields,
                size_t count)
 {
@@ -150,22 +165,18 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     lock_take(&logger.lock);
     int64_t suppressed = 0;
     if (log_allowed(event, &suppressed)) {
-        if (logger.json) {
-            log_line_json(&line, level, event, fields, count);
-        } else {
-            log_line_logfmt(&line, level, event, fields, count);
+        log_line(&line, level, event, fields, count);
+        if (buf_err(&line) != ERR_OK) {
+            /* That it happened must not get lost because somebody's text is long. */
+            const struct log_field cut[] = {LOG_I("fields_too_long", count)};
+            buf_clear(&line);
+            log_line(&line, level, event, cut, 1);
         }
+        (void)!write(STDERR_FILENO, line.data, line.len);
         if (suppressed > 0) {
-            buf_printf(&line, "%s", "\n");
             const struct log_field more[] = {LOG_S("of", event), LOG_I("suppressed", suppressed)};
-            if (logger.json) {
-                log_line_json(&line, level, "log_rate_limited", more, 2);
-            } else {
-                log_line_logfmt(&line, level, "log_rate_limited", more, 2);
-            }
-        }
-        buf_put_u8(&line, '\n');
-        if (buf_err(&line) == ERR_OK) {
+            buf_clear(&line);
+            log_line(&line, level, "log_rate_limited", more, COUNT_OF(more));
             (void)!write(STDERR_FILENO, line.data, line.len);
         }
     }
