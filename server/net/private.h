@@ -1,0 +1,153 @@
+/*
+ * net/private: what the files of this module share.
+ *
+ *     accept.c   listening sockets, who is let in
+ *     tls.c      SSL_CTX: certificates, verification, tickets, ALPN
+ *     bio.c      the pipe between OpenSSL and the loop's buffers
+ *     conn.c     one connection's life: opened, ready, closing, gone
+ *     read.c     bytes from the socket to the owner
+ *     write.c    bytes from the owner to the socket
+ *     net.c      the loops, start and stop
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include <uv.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "net/net.h"
+#include "net/openssl.h"
+#include "net/wheel.h"
+
+enum {
+    NET_READ_BYTES = 64 * 1024,  /* one read, and so what is decrypted of one connection per turn */
+    NET_RECORD_MAX = 5 + 16640,  /* RFC 8446 section 5.2: header, 2^14 and 256 */
+    NET_WRITE_CHUNK = 64 * 1024, /* plaintext that is encrypted at once */
+    NET_DESCRIPTOR_RESERVE = 64, /* for the database, files and HTTP when all connections are up */
+    NET_SOURCE_SLOTS = 1 << 16,
+    NET_FLUSH_US = 5 * 1000000,  /* to get the last bytes out */
+    NET_LINGER_US = 1000000,     /* for the peer to close after us, so that no RST eats them */
+    NET_STALL_US = 30 * 1000000, /* a send buffer without any progress */
+    NET_PAUSE_US = 100 * 1000,
+    NET_ACCEPTS_PER_TURN = 64,
+};
+
+/* What OpenSSL reads and writes during one call. Shared by all connections of a loop: it is empty
+ * between calls, because only whole records go in and all that comes out is sent at once. */
+struct net_pipe {
+    const BIO_METHOD *method;
+    struct view in;
+    struct buf out;
+};
+
+struct net_listener {
+    uv_poll_t poll;
+    struct net_loop *loop;
+    int fd;               /* -1: none */
+    bool open;            /* without TLS and credentials */
+    int64_t resume_at_us; /* 0: accepting */
+};
+
+struct net_loop {
+    struct net *net;
+    uint32_t index;
+    struct loop *loop;
+    SSL_CTX *tls;
+    SSL_CTX *tls_next; /* what a reload has made; taken by its mail */
+    struct net_listener listener;
+    struct net_listener open_listener;
+    int spare_fd; /* given up to close a connection that cannot be accepted */
+    uv_timer_t tick;
+    uv_idle_t awake; /* active while `again` has work, so that the loop does not sleep */
+    bool ticking;
+    int64_t now_us;
+    int64_t handshake_due_us; /* of the token bucket: when the last token taken would have come */
+    struct wheel wheel;
+    struct list all, dirty, again;
+    struct net_pipe pipe;
+    int64_t bytes_in, bytes_out; /* of this turn */
+    uint8_t *cipher;             /* NET_READ_BYTES */
+    uint8_t *plain;              /* NET_READ_BYTES and a record */
+    struct mail mail;
+};
+
+struct net {
+    const struct conf *conf;
+    struct net_handlers handlers;
+    uint32_t loop_count;
+    struct net_loop *loops;
+    BIO_METHOD *bio_method;
+    int port, open_port;
+    bool started;
+    atomic_int_fast64_t open_count;
+    atomic_uint_fast16_t *sources; /* unauthenticated connections by hash of address, or NULL */
+    atomic_uint_fast64_t closes[NET_CLOSE_COUNT];
+    atomic_uint_fast32_t mails_left; /* of net_on_loops() */
+};
+
+enum net_conn_state {
+    CONN_HANDSHAKE, /* or, plain, not yet opened */
+    CONN_OPEN,
+    CONN_FLUSHING,  /* no owner; the last bytes go out */
+    CONN_LINGERING, /* FIN sent, waiting for the peer's */
+    CONN_GONE,      /* uv_close() under way */
+};
+
+struct net_conn {
+    uv_tcp_t tcp;
+    struct net_loop *loop;
+    SSL *ssl; /* made when the first whole record is here; NULL on the open listener */
+    void *user;
+    struct wheel_entry timer;
+    struct list all_link, dirty_link, again_link;
+    struct buf held;  /* ciphertext: the beginning of a record */
+    struct buf plain; /* plaintext that the owner has not dealt with */
+    struct buf out;   /* plaintext of the owner, not yet encrypted */
+    size_t writing_bytes;
+    size_t stall_bytes; /* write queue when the stall timer was set */
+    uint32_t writes;
+    uint16_t port;
+    uint16_t source_slot;
+    uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint8_t state;
+    bool open_listener, ready, reading_off, again_read, again_offer, was_full, counted_source;
+    bool peer_done; /* close_notify has come */
+    bool said_goodbye;
+};
+
+/* tls.c */
+NODISCARD enum err net_tls_new(const struct conf *conf, SSL_CTX *same_tickets, SSL_CTX **ret_tls);
+NODISCARD SSL *net_tls_accept(SSL_CTX *tls, struct net_pipe *pipe); /* NULL: out of memory */
+const char *net_tls_words(void);              /* of OpenSSL's last error on this thread */
+bool net_tls_session_current(const SSL *ssl); /* the client certificate is still in its validity */
+
+/* bio.c */
+NODISCARD BIO_METHOD *net_bio_method_new(void); /* NULL: out of memory */
+NODISCARD BIO *net_bio_new(struct net_pipe *pipe);
+
+/* accept.c */
+NODISCARD enum err net_listen(struct net *n);
+void net_listener_close(struct net_listener *l);
+void net_listener_tick(struct net_listener *l);
+NODISCARD enum err net_check_descriptors(const struct conf *conf);
+
+/* conn.c */
+void net_conn_open(struct net_loop *l, int fd, const uint8_t address[static 16], uint16_t port,
+                   bool open_listener, uint16_t source_slot, bool counted_source);
+/* Tells the owner, counts and logs. polite: what is queued still goes out. */
+void net_conn_end(struct net_conn *c, enum net_close why, bool polite, const char *detail);
+void net_conn_destroy(struct net_conn *c);
+void net_conn_fire(void *arg, struct wheel_entry *e);
+void net_conn_opened(struct net_conn *c);
+void net_count_close(struct net *n, enum net_close why);
+
+/* read.c */
+void net_conn_start_reading(struct net_conn *c);
+void net_conn_run_again(struct net_conn *c);
+
+/* write.c */
+void net_conn_dirty(struct net_conn *c);
+void net_conn_flush(struct net_conn *c);
+void net_conn_send_pipe(struct net_conn *c); /* what OpenSSL has put into the pipe */

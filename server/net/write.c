@@ -1,0 +1,211 @@
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "net/private.h"
+
+/*
+ * Happy path: at the end of a turn the plaintext of a connection becomes one TLS record and leaves
+ * with one uv_try_write(); no request is allocated and nothing is kept.
+ *
+ * When the kernel takes less, the rest is copied into a write request, and plaintext stays
+ * unencrypted until that has gone. So what waits is counted in one place, and later answers still
+ * share records.
+ */
+
+struct net_write {
+    uv_write_t request; /* first */
+    struct net_conn *conn;
+    size_t len;
+    uint8_t bytes[];
+};
+
+void net_conn_dirty(struct net_conn *c)
+{
+    if (!list_linked(&c->dirty_link)) {
+        list_push_back(&c->loop->dirty, &c->dirty_link);
+    }
+}
+
+struct buf *net_conn_out(struct net_conn *c)
+{
+    net_conn_dirty(c);
+    return &c->out;
+}
+
+size_t net_conn_queued(const struct net_conn *c)
+{
+    return c->out.len + c->writing_bytes;
+}
+
+static void on_written(uv_write_t *request, int status)
+{
+    struct net_write *w = (struct net_write *)request;
+    struct net_conn *c = w->conn;
+    c->writes--;
+    c->writing_bytes -= w->len;
+    free(w);
+    if (c->state == CONN_GONE) {
+        return;
+    }
+    if (status != 0) {
+        net_conn_end(c, NET_CLOSE_IO, false, NULL);
+        return;
+    }
+    if (c->writes == 0) {
+        if (c->ready && c->state == CONN_OPEN) {
+            wheel_cancel(&c->timer);
+        }
+        net_conn_dirty(c);
+    }
+}
+
+static void send_later(struct net_conn *c, struct view rest)
+{
+    struct net_write *w = malloc(sizeof(*w) + rest.len);
+    if (w == NULL) {
+        net_conn_end(c, NET_CLOSE_MEMORY, false, NULL);
+        return;
+    }
+    w->conn = c;
+    w->len = rest.len;
+    memcpy(w->bytes, rest.data, rest.len);
+    uv_buf_t bytes = uv_buf_init((char *)w->bytes, (unsigned)rest.len);
+    if (uv_write(&w->request, (uv_stream_t *)&c->tcp, &bytes, 1, on_written) != 0) {
+        free(w);
+        net_conn_end(c, NET_CLOSE_IO, false, NULL);
+        return;
+    }
+    c->writes++;
+    c->writing_bytes += rest.len;
+    c->was_full = true;
+    if (c->ready && c->state == CONN_OPEN && !wheel_is_set(&c->timer)) {
+        c->stall_bytes = uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
+        wheel_set(&c->loop->wheel, &c->timer, c->loop->now_us + NET_STALL_US);
+    }
+}
+
+/* Afterwards the connection may be gone. */
+static void send_bytes(struct net_conn *c, struct view bytes)
+{
+    c->loop->bytes_out += (int64_t)bytes.len;
+    if (c->writes == 0) {
+        uv_buf_t b = uv_buf_init((char *)(uintptr_t)bytes.data, (unsigned)bytes.len);
+        int sent = uv_try_write((uv_stream_t *)&c->tcp, &b, 1);
+        if (sent < 0 && sent != UV_EAGAIN) {
+            net_conn_end(c, NET_CLOSE_IO, false, NULL);
+            return;
+        }
+        bytes = view_skip(bytes, sent < 0 ? 0 : (size_t)sent);
+    }
+    if (bytes.len > 0) {
+        send_later(c, bytes);
+    }
+}
+
+void net_conn_send_pipe(struct net_conn *c)
+{
+    struct buf *out = &c->loop->pipe.out;
+    if (buf_err(out) != ERR_OK) {
+        buf_clear(out);
+        net_conn_end(c, NET_CLOSE_MEMORY, false, NULL);
+        return;
+    }
+    if (out->len == 0) {
+        return;
+    }
+    send_bytes(c, buf_view(out));
+    buf_clear(out);
+}
+
+static bool flush_tls(struct net_conn *c, struct view plain)
+{
+    for (size_t at = 0; at < plain.len;) {
+        size_t written = 0;
+        ERR_clear_error();
+        if (SSL_write_ex(c->ssl, plain.data + at, plain.len - at, &written) != 1) {
+            net_conn_end(c, NET_CLOSE_TLS, false, net_tls_words());
+            ERR_clear_error();
+            return false;
+        }
+        at += written;
+    }
+    net_conn_send_pipe(c);
+    return c->state != CONN_GONE;
+}
+
+/* False: gone. */
+static bool flush_out(struct net_conn *c)
+{
+    size_t at = 0;
+    while (c->writes == 0 && at < c->out.len) {
+        size_t len = c->out.len - at < NET_WRITE_CHUNK ? c->out.len - at : NET_WRITE_CHUNK;
+        struct view chunk = view_of(c->out.data + at, len);
+        if (c->ssl != NULL) {
+            if (!flush_tls(c, chunk)) {
+                return false;
+            }
+        } else {
+            send_bytes(c, chunk);
+            if (c->state == CONN_GONE) {
+                return false;
+            }
+        }
+        at += len;
+    }
+    buf_cut(&c->out, at);
+    if (c->out.len == 0) {
+        buf_fini(&c->out);
+    }
+    return true;
+}
+
+/* All is written: say goodbye in TLS and TCP, and wait for the peer to do the same. */
+static void finish(struct net_conn *c)
+{
+    if (c->ssl != NULL && SSL_is_init_finished(c->ssl) == 1 && !c->said_goodbye) {
+        c->said_goodbye = true;
+        ERR_clear_error();
+        (void)SSL_shutdown(c->ssl);
+        net_conn_send_pipe(c);
+        if (c->state == CONN_GONE || c->writes > 0) {
+            return;
+        }
+    }
+    uv_os_fd_t fd = -1;
+    if (c->peer_done || uv_fileno((const uv_handle_t *)&c->tcp, &fd) != 0 ||
+        shutdown(fd, SHUT_WR) != 0) {
+        net_conn_destroy(c);
+        return;
+    }
+    c->state = CONN_LINGERING;
+    wheel_set(&c->loop->wheel, &c->timer, c->loop->now_us + NET_LINGER_US);
+    net_conn_start_reading(c);
+}
+
+void net_conn_flush(struct net_conn *c)
+{
+    if (buf_err(&c->out) != ERR_OK) {
+        net_conn_end(c, NET_CLOSE_SEND_QUEUE, false, NULL);
+        return;
+    }
+    if (!flush_out(c)) {
+        return;
+    }
+    if (c->state == CONN_OPEN &&
+        net_conn_queued(c) > (size_t)c->loop->net->conf->send_queue_max_bytes) {
+        net_conn_end(c, NET_CLOSE_SEND_QUEUE, false, NULL);
+        return;
+    }
+    bool empty = c->writes == 0 && c->out.len == 0;
+    if (empty && c->state == CONN_FLUSHING) {
+        finish(c);
+        return;
+    }
+    if (empty && c->was_full) {
+        c->was_full = false;
+        if (c->state == CONN_OPEN && c->user != NULL) {
+            c->loop->net->handlers.drained(c->user);
+        }
+    }
+}
