@@ -5,18 +5,68 @@
 
 #include <xxhash.h>
 
-enum err sample_sort(struct sample *s, int32_t *ret_metric)
+enum { INSERTION_MOVES_PER_VALUE = 8 };
+
+/* Lets values[at] of a heap of `count` sink to its place. */
+static void heap_sink(struct sample_value *values, uint32_t at, uint32_t count)
 {
-    /* Devices send the same keys in the same order, so the values are nearly sorted: insertion
-     * sort. */
-    for (uint32_t i = 1; i < s->count; i++) {
-        struct sample_value v = s->values[i];
+    struct sample_value v = values[at];
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+        if (child >= count) {
+            break;
+        }
+        if (child + 1 < count && values[child + 1].metric > values[child].metric) {
+            child++;
+        }
+        if (values[child].metric <= v.metric) {
+            break;
+        }
+        values[at] = values[child];
+        at = child;
+    }
+    values[at] = v;
+}
+
+static void heap_sort(struct sample_value *values, uint32_t count)
+{
+    for (uint32_t i = count / 2; i-- > 0;) {
+        heap_sink(values, i, count);
+    }
+    for (uint32_t left = count; left > 1; left--) {
+        struct sample_value largest = values[0];
+        values[0] = values[left - 1];
+        values[left - 1] = largest;
+        heap_sink(values, 0, left - 1);
+    }
+}
+
+/* False: too many moves; the values are complete but not sorted. */
+static bool insertion_sort(struct sample_value *values, uint32_t count)
+{
+    uint64_t moves_left = 64 + (uint64_t)count * INSERTION_MOVES_PER_VALUE;
+    for (uint32_t i = 1; i < count; i++) {
+        struct sample_value v = values[i];
         uint32_t at = i;
-        while (at > 0 && s->values[at - 1].metric > v.metric) {
-            s->values[at] = s->values[at - 1];
+        while (at > 0 && values[at - 1].metric > v.metric) {
+            values[at] = values[at - 1];
             at--;
         }
-        s->values[at] = v;
+        values[at] = v;
+        if (i - at > moves_left) {
+            return false;
+        }
+        moves_left -= i - at;
+    }
+    return true;
+}
+
+enum err sample_sort(struct sample *s, int32_t *ret_metric)
+{
+    /* Devices send the same keys in the same order, so the values are nearly sorted. A device that
+     * sends thousands in the worst order must not cost n * n. */
+    if (!insertion_sort(s->values, s->count)) {
+        heap_sort(s->values, s->count);
     }
     for (uint32_t i = 1; i < s->count; i++) {
         if (s->values[i].metric == s->values[i - 1].metric) {
