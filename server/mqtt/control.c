@@ -21,9 +21,9 @@ static enum err encode(struct buf *out, enum mqtt_type type, enum mqtt_reason re
 {
     bool bare = props->present == 0;
     bool empty = bare && reason == MQTT_SUCCESS;
-    /* DISCONNECT may end after the reason (3.14.2.2.1); AUTH may not. */
-    bool brief = bare && type == MQTT_DISCONNECT;
-    size_t remaining = empty ? 0 : brief ? 1 : 1 + s->size;
+    /* DISCONNECT may end after the reason (3.14.2.2.1). AUTH may not, but it is never bare: only
+     * with success can it be without its method. */
+    size_t remaining = empty ? 0 : bare ? 1 : 1 + s->size;
     struct pen p = {0};
     enum err e = pen_begin(out, field_head(type, 0), remaining, &p);
     if (e != ERR_OK) {
@@ -32,7 +32,7 @@ static enum err encode(struct buf *out, enum mqtt_type type, enum mqtt_reason re
     if (!empty) {
         pen_u8(&p, (uint8_t)reason);
     }
-    if (!empty && !brief) {
+    if (!bare) {
         mqtt_section_write(&p, s, props);
     }
     return pen_end(out, &p);

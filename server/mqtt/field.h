@@ -27,18 +27,17 @@ enum err mqtt_topic_check(struct view topic);
 static inline uint32_t field_varint(struct wire *w)
 {
     uint32_t value = 0;
-    for (unsigned n = 0; n < FIELD_VARINT_BYTES_MAX; n++) {
-        uint8_t byte = wire_u8(w);
+    unsigned n = 0;
+    uint8_t byte = 0x80;
+    for (; n < FIELD_VARINT_BYTES_MAX && (byte & 0x80u) != 0; n++) {
+        byte = wire_u8(w); /* 0 after an error, which ends the loop */
         value |= (uint32_t)(byte & 0x7Fu) << (7 * n);
-        if ((byte & 0x80u) == 0) {
-            if (byte == 0 && n > 0) {
-                break;
-            }
-            return value; /* 0 after an error, for wire_u8() gives 0 */
-        }
     }
-    wire_fail(w, ERR_MALFORMED);
-    return 0;
+    if ((byte & 0x80u) != 0 || (byte == 0 && n > 1)) {
+        wire_fail(w, ERR_MALFORMED);
+        return 0;
+    }
+    return value;
 }
 
 static inline struct view field_bytes(struct wire *w)
@@ -136,6 +135,7 @@ static inline enum err pen_begin(struct buf *out, uint8_t head, size_t remaining
     }
     size_t total = 1 + field_varint_size(remaining) + remaining;
     uint8_t *room = buf_room(out, total);
+    CHECK((room == NULL) == (buf_err(out) != ERR_OK)); /* a buf that has no room says why */
     if (room == NULL) {
         return buf_err(out);
     }

@@ -139,6 +139,14 @@ static bool hides_from_wildcard(struct view filter, struct view topic)
            (filter.data[0] == '+' || filter.data[0] == '#');
 }
 
+static size_t level_end(struct view topic, size_t at)
+{
+    while (at < topic.len && topic.data[at] != '/') {
+        at++;
+    }
+    return at;
+}
+
 bool mqtt_filter_matches(struct view filter, struct view topic)
 {
     struct view f = mqtt_filter_split(filter).filter;
@@ -151,9 +159,7 @@ bool mqtt_filter_matches(struct view filter, struct view topic)
             return true;
         }
         if (f.data[i] == '+') {
-            while (t < topic.len && topic.data[t] != '/') {
-                t++;
-            }
+            t = level_end(topic, t);
             continue;
         }
         if (t == topic.len) {

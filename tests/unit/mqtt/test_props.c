@@ -361,6 +361,14 @@ Test(props, properties_of_another_packet_are_not_sent)
     cr_expect_eq(mqtt_publish_encode(&out, MQTT_50, &publish), ERR_PROTOCOL);
     publish.props.present = 1u << 31;
     cr_expect_eq(mqtt_publish_encode(&out, MQTT_50, &publish), ERR_PROTOCOL);
+    struct buf ids;
+    buf_init(&ids, 100);
+    cr_expect_eq(mqtt_subscription_id_put(&ids, 1), ERR_OK);
+    cr_expect_eq(mqtt_subscription_id_put(&ids, 2), ERR_OK);
+    struct mqtt_subscribe two = {.packet_id = 1, .entries = VIEW("\0\1a\0")};
+    MQTT_SET(&two.props, SUBSCRIPTION_ID, subscription_ids, buf_view(&ids));
+    cr_expect_eq(mqtt_subscribe_encode(&out, MQTT_50, &two), ERR_PROTOCOL, "one at most");
+    buf_fini(&ids);
     struct mqtt_auth auth = {.reason = MQTT_CONTINUE_AUTHENTICATION};
     cr_expect_eq(mqtt_auth_encode(&out, MQTT_50, &auth), ERR_PROTOCOL, "no method");
     cr_expect_eq(mqtt_auth_encode(&out, MQTT_311, &auth), ERR_UNSUPPORTED);

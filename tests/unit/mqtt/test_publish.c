@@ -68,6 +68,20 @@ Test(publish, refusals)
     support_expect_refusals(rows, sizeof(rows) / sizeof(rows[0]));
 }
 
+Test(publish, the_decoder_does_not_rely_on_the_framing_for_its_flags)
+{
+    static const uint8_t body[] = {0, 1, 'a', 0, 7};
+    const struct mqtt_source from = support_source(MQTT_311, 'c');
+    for (unsigned flags = 0; flags < 16; flags++) {
+        unsigned qos = flags >> 1 & 3;
+        bool bad = qos == 3 || ((flags & 8) != 0 && qos == 0);
+        struct packet p;
+        cr_expect_eq(support_decode((uint8_t)(0x30 | flags), body, sizeof(body), &from, &p),
+                     bad ? ERR_MALFORMED : ERR_OK, "flags %x", flags);
+        packet_free(&p);
+    }
+}
+
 Test(publish, a_suspect_byte_is_found_wherever_it_stands)
 {
     static const struct {
