@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/view.h"
 
@@ -70,6 +71,8 @@ bool db_get_bool(const struct db_result *r, int row, int column);
 int64_t
 db_get_time(const struct db_result *r, int row,
             int column); /* from `extract(epoch…)*1000000` or RFC text; CLOCK_NONE for null */
+/* Appends a bytea value; nothing for null. */
+NODISCARD enum err db_get_bytes(const struct db_result *r, int row, int column, struct buf *out);
 void db_result_free(struct db_result *r);
 
 /* Runs `body` in a transaction: COMMIT when it gives ERR_OK, else ROLLBACK. */

@@ -122,7 +122,7 @@ uint32_t batch_messages(const struct batch *b)
 bool batch_empty(const struct batch *b)
 {
     return b->messages.len == 0 && b->keys.len == 0 && b->op_count == 0 && b->latest_count == 0 &&
-           b->state_count == 0;
+           b->state_count == 0 && b->partitions == NULL;
 }
 
 void batch_message(struct batch *b, struct ticket *t, enum err status, bool counts)

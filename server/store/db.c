@@ -394,6 +394,31 @@ int64_t db_get_time(const struct db_result *r, int row, int column)
     return strtoll(db_get(r, row, column), NULL, 10);
 }
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+enum err db_get_bytes(const struct db_result *r, int row, int column, struct buf *out)
+{
+    const char *at = db_get(r, row, column);
+    if (at[0] == '\0') {
+        return ERR_OK;
+    }
+    if (at[0] != '\\' || at[1] != 'x') {
+        return ERR_MALFORMED;
+    }
+    for (at += 2; at[0] != '\0'; at += 2) {
+        int high = hex_digit(at[0]);
+        int low = high < 0 ? -1 : hex_digit(at[1]);
+        if (low < 0) {
+            return ERR_MALFORMED;
+        }
+        buf_put_u8(out, (uint8_t)(high * 16 + low));
+    }
+    return buf_err(out);
+}
+
 void db_result_free(struct db_result *r)
 {
     if (r != NULL) {

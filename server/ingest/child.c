@@ -1,0 +1,132 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/emit_json.h"
+#include "base/log.h"
+#include "ingest/internal.h"
+
+/*
+ * Children of gateways. A child that the server does not know is created on first sight when its
+ * type allows it; its messages wait until then. A device that exists belongs to its own gateway:
+ * another one may not speak for it.
+ */
+enum { CHILDREN_MAX = 10000 };
+
+struct child {
+    struct store_job job;
+    struct mail back;
+    struct ingest *in;
+    int32_t gateway_id;
+    struct ingest_message *parked, **parked_last;
+    enum err err;
+    char type[IDENT_MAX + 1];
+    char name[IDENT_MAX + 1];
+};
+
+static void child_refuse(struct ingest *in, struct ingest_message *m, const char *why)
+{
+    char detail[256];
+    (void)snprintf(detail, sizeof(detail), "device %.*s: %s", VIEW_ARG(m->name), why);
+    core_reject(in, m, ERR_UNKNOWN_NAME, VIEW(""), view_str(detail));
+}
+
+static void child_created(struct mail *mail)
+{
+    struct child *c = CONTAINER_OF(mail, struct child, back);
+    struct ingest *in = c->in;
+    (void)map_remove(&in->children, view_str(c->name));
+    struct device *d = catalog_device(in->catalog, view_str(c->name));
+    while (c->parked != NULL) {
+        struct ingest_message *m = c->parked;
+        c->parked = m->next_parked;
+        m->next_parked = NULL;
+        if (c->err == ERR_DB_DOWN) {
+            /* A passing fault: nothing is acknowledged, the gateway sends it again. */
+            batch_message(core_batch(in), m->ticket, ERR_DB_DOWN, m->counts);
+            core_message_end(in, m);
+        } else if (d == NULL) {
+            child_refuse(in, m, "unknown, and its type does not allow a gateway to register it");
+        } else {
+            device_hold(d);
+            m->device = d;
+            core_message(in, m);
+        }
+    }
+    device_drop(d);
+    free(c);
+}
+
+static enum err child_create(struct child *c, struct db *db)
+{
+    struct db_params p = {0};
+    db_text(&p, c->name);
+    db_text(&p, c->type);
+    db_int(&p, c->gateway_id);
+    db_int(&p, CHILDREN_MAX);
+    enum err e = db_exec(
+        db,
+        "INSERT INTO devices (name, type_id, gateway_id) SELECT $1, t.id, $3 FROM device_types t"
+        " WHERE t.name = $2 AND t.auto_register"
+        " AND (SELECT count(*) FROM devices WHERE gateway_id = $3) < $4 ON CONFLICT DO NOTHING",
+        &p, NULL);
+    return e == ERR_OK ? catalog_refresh_device(c->in->catalog, db, c->name) : e;
+}
+
+static void child_work(struct store_job *job, struct db *db)
+{
+    struct child *c = CONTAINER_OF(job, struct child, job);
+    c->err = db == NULL ? ERR_DB_DOWN : child_create(c, db);
+    c->back.run = child_created;
+    loop_post(c->in->loop, &c->back);
+}
+
+static void child_park(struct ingest *in, struct ingest_message *m)
+{
+    struct child *c = map_get(&in->children, m->name);
+    if (c == NULL) {
+        c = calloc(1, sizeof(*c));
+        void *old = NULL;
+        CHECK(c != NULL && map_put(&in->children, m->name, c, &old) == ERR_OK);
+        c->in = in;
+        c->gateway_id = m->gateway->id;
+        c->parked_last = &c->parked;
+        (void)view_copy(m->name, c->name, sizeof(c->name));
+        (void)view_copy(m->child_type.len > 0 ? m->child_type : VIEW("generic"), c->type,
+                        sizeof(c->type));
+        store_run(in->store, &c->job, child_work);
+    }
+    *c->parked_last = m;
+    c->parked_last = &m->next_parked;
+}
+
+bool core_child_allowed(struct ingest *in, struct ingest_message *m)
+{
+    if (m->gateway == NULL || m->device == NULL || m->device->gateway == m->gateway->id ||
+        m->device->id == m->gateway->id) {
+        return true;
+    }
+    child_refuse(in, m, "is not a child of this gateway");
+    return false;
+}
+
+void core_child(struct ingest *in, struct core_device *cd, struct ingest_message *m)
+{
+    if (m->device == NULL) {
+        if (in->stopping) {
+            batch_message(core_batch(in), m->ticket, ERR_CLOSED, m->counts);
+            core_message_end(in, m);
+            return;
+        }
+        child_park(in, m);
+        return;
+    }
+    batch_message(core_batch(in), m->ticket, ERR_OK, m->counts);
+    char body[320];
+    int len = snprintf(body, sizeof(body), "{\"device\":\"%s\",\"online\":%s,\"gateway\":\"%s\"}",
+                       cd->device->name, m->connected ? "true" : "false", m->gateway->name);
+    core_event(in, m->connected ? "device.online" : "device.offline", "info", cd->id,
+               clock_wall_us(), view_of(body, (size_t)len), true);
+    core_message_end(in, m);
+}

@@ -1,0 +1,367 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/emit_json.h"
+#include "base/log.h"
+#include "ingest/internal.h"
+
+/*
+ * What the rules said of a sample becomes rows of the same batch: alerts and their history,
+ * commands, work orders, events. Alerts that end or are taken back are written before those that
+ * fire, because only one may be open for a rule and device.
+ */
+enum { EVENT_JSON_MAX = 1 << 20, COMMAND_TARGETS_MAX = 1000 };
+
+static const struct {
+    const char *event;
+    const char *history;
+    const char *level;
+    const char *state;
+} effect_words[] = {
+    [ENGINE_PENDING] = {"alert.pending", "pending", "info", "pending"},
+    [ENGINE_PENDING_RESET] = {"alert.reset", "reset", "info", "inactive"},
+    [ENGINE_FIRED] = {"alert.firing", "firing", "warn", "firing"},
+    [ENGINE_RESOLVED] = {"alert.resolved", "resolved", "info", "resolved"},
+    [ENGINE_CORRECTED] = {"alert.corrected", "corrected", "info", NULL},
+    [ENGINE_RETRACTED] = {"alert.retracted", "retracted", "warn", "retracted"},
+};
+
+static const char *effect_state(const struct engine_event *e)
+{
+    const char *state = effect_words[e->kind].state;
+    return state != NULL ? state : e->resolved_at_us == CLOCK_NONE ? "firing" : "resolved";
+}
+
+/* Event time of the transition. */
+static int64_t effect_time(const struct engine_event *e)
+{
+    if (e->resolved_at_us != CLOCK_NONE) {
+        return e->resolved_at_us;
+    }
+    return e->fired_at_us != CLOCK_NONE ? e->fired_at_us : e->since_us;
+}
+
+static void effect_announce(struct ingest *in, const struct core_device *cd,
+                            const struct engine_event *e)
+{
+    struct buf body;
+    buf_init(&body, EVENT_JSON_MAX);
+    struct emit_json j = emit_json_init(&body);
+    emit_json_open(&j, '{');
+    if (e->alert_id != 0) {
+        emit_json_key(&j, "alert_id");
+        emit_json_int(&j, e->alert_id);
+    }
+    emit_json_key(&j, "rule");
+    emit_json_str(&j, rule_name(e->rule));
+    emit_json_key(&j, "device");
+    emit_json_str(&j, cd->device->name);
+    emit_json_key(&j, "severity");
+    emit_json_str(&j, severity_words(rule_severity(e->rule)));
+    emit_json_key(&j, "state");
+    emit_json_str(&j, effect_state(e));
+    emit_json_key(&j, "since");
+    emit_json_time(&j, e->since_us);
+    emit_json_key(&j, "fired_at");
+    emit_json_time(&j, e->fired_at_us);
+    emit_json_key(&j, "resolved_at");
+    emit_json_time(&j, e->resolved_at_us);
+    emit_json_key(&j, "value");
+    emit_json_real(&j, e->value);
+    emit_json_key(&j, "summary");
+    emit_json_view(&j, e->summary);
+    emit_json_close(&j, '}');
+    CHECK(buf_err(&body) == ERR_OK);
+    bool stored = e->kind != ENGINE_PENDING && e->kind != ENGINE_PENDING_RESET;
+    const char *level = e->kind == ENGINE_FIRED && rule_severity(e->rule) == SEVERITY_CRITICAL
+                            ? "error"
+                            : effect_words[e->kind].level;
+    core_event(in, effect_words[e->kind].event, level, cd->id, effect_time(e), buf_view(&body),
+               stored);
+    buf_fini(&body);
+}
+
+static void effect_history(struct ingest *in, const struct engine_event *e)
+{
+    struct batch *b = core_batch(in);
+    struct batch_op *op = batch_op(
+        b, "INSERT INTO alert_events (alert_id, kind, ts, detail) VALUES ($1, $2, $3, $4::jsonb)");
+    batch_op_int(b, op, e->alert_id);
+    batch_op_str(b, op, effect_words[e->kind].history);
+    batch_op_time(b, op, effect_time(e));
+    if (e->explain.len > 0) {
+        batch_op_text(b, op, e->explain);
+    } else {
+        batch_op_str(b, op, NULL);
+    }
+}
+
+static void effect_insert(struct ingest *in, const struct core_device *cd,
+                          const struct engine_event *e)
+{
+    struct batch *b = core_batch(in);
+    struct batch_op *op =
+        batch_op(b, "INSERT INTO alerts (id, rule_id, rule, device_id, severity, state, since, "
+                    "fired_at, resolved_at, value, summary,"
+                    " explain) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb)");
+    batch_op_int(b, op, e->alert_id);
+    batch_op_int(b, op, e->rule_id);
+    batch_op_str(b, op, rule_name(e->rule));
+    batch_op_int(b, op, cd->id);
+    batch_op_str(b, op, severity_words(rule_severity(e->rule)));
+    batch_op_str(b, op, e->resolved_at_us == CLOCK_NONE ? "firing" : "resolved");
+    batch_op_time(b, op, e->since_us);
+    batch_op_time(b, op, e->fired_at_us);
+    batch_op_time(b, op, e->resolved_at_us);
+    batch_op_real(b, op, e->value);
+    batch_op_text(b, op, e->summary);
+    if (e->explain.len > 0) {
+        batch_op_text(b, op, e->explain);
+    } else {
+        batch_op_str(b, op, NULL);
+    }
+}
+
+static void effect_update(struct ingest *in, const struct engine_event *e)
+{
+    struct batch *b = core_batch(in);
+    struct batch_op *op = batch_op(
+        b, "UPDATE alerts SET state = $2, since = $3, fired_at = $4, resolved_at = $5, value = $6"
+           " WHERE id = $1");
+    batch_op_int(b, op, e->alert_id);
+    batch_op_str(b, op, effect_state(e));
+    batch_op_time(b, op, e->since_us);
+    batch_op_time(b, op, e->fired_at_us);
+    batch_op_time(b, op, e->resolved_at_us);
+    batch_op_real(b, op, e->value);
+}
+
+/* ---- actions
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static void action_command_to(struct ingest *in, const struct engine_event *e,
+                              const struct rule_action *a, int32_t device_id)
+{
+    char origin[160];
+    (void)snprintf(origin, sizeof(origin), "rule:%s", rule_name(e->rule));
+    int64_t id = 0;
+    enum command_state state = COMMAND_QUEUED;
+    enum err err = command_book_create(in->book,
+                                       &(struct command_new){.device_id = device_id,
+                                                             .method = a->method,
+                                                             .params = a->params,
+                                                             .expires_us = a->expires_us,
+                                                             .origin = origin,
+                                                             .alert_id = e->alert_id},
+                                       &id, &state);
+    if (err != ERR_OK) {
+        LOG(LOG_WARN, "command_not_created", LOG_S("rule", rule_name(e->rule)),
+            LOG_I("device_id", device_id), LOG_S("error", err_words(err)));
+    }
+}
+
+struct target_search {
+    const struct rule_selector *selector;
+    int32_t ids[COMMAND_TARGETS_MAX];
+    uint32_t count;
+    bool cut;
+};
+
+static bool target_visit(void *arg, struct device *d)
+{
+    struct target_search *search = arg;
+    if (!rule_selector_matches(search->selector, d)) {
+        return true;
+    }
+    if (search->count == COMMAND_TARGETS_MAX) {
+        search->cut = true;
+        return false;
+    }
+    search->ids[search->count++] = d->id;
+    return true;
+}
+
+static void action_command_select(struct ingest *in, const struct engine_event *e,
+                                  const struct rule_action *a)
+{
+    struct target_search *search = calloc(1, sizeof(*search));
+    CHECK(search != NULL);
+    search->selector = a->selector;
+    catalog_visit_devices(in->catalog, target_visit, search);
+    for (uint32_t i = 0; i < search->count; i++) {
+        action_command_to(in, e, a, search->ids[i]);
+    }
+    if (search->cut) {
+        LOG(LOG_WARN, "command_targets_cut", LOG_S("rule", rule_name(e->rule)),
+            LOG_I("limit", COMMAND_TARGETS_MAX),
+            LOG_S("next", "narrow the selector of the command"));
+    }
+    free(search);
+}
+
+static void action_command(struct ingest *in, const struct core_device *cd,
+                           const struct engine_event *e, const struct rule_action *a)
+{
+    switch (a->target) {
+    case RULE_TARGET_SELF:
+        action_command_to(in, e, a, cd->id);
+        break;
+    case RULE_TARGET_GATEWAY:
+        if (cd->device->gateway != 0) {
+            action_command_to(in, e, a, cd->device->gateway);
+        }
+        break;
+    case RULE_TARGET_DEVICE: {
+        struct device *d = catalog_device(in->catalog, view_str(a->device));
+        if (d == NULL) {
+            LOG(LOG_WARN, "command_target_unknown", LOG_S("rule", rule_name(e->rule)),
+                LOG_S("device", a->device));
+            break;
+        }
+        action_command_to(in, e, a, d->id);
+        device_drop(d);
+        break;
+    }
+    case RULE_TARGET_SELECT:
+        action_command_select(in, e, a);
+        break;
+    }
+}
+
+/* One open order for a rule, device and title: a further alert adds to it. */
+static void action_work_order(struct ingest *in, const struct core_device *cd,
+                              const struct engine_event *e, const struct rule_action *a)
+{
+    struct batch *b = core_batch(in);
+    int64_t id = in->next_work_order_id++;
+    struct batch_op *op = batch_op(
+        b, "INSERT INTO work_orders (id, rule_id, rule, device_id, alert_id, title, opened_at)"
+           " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (rule_id, device_id, title) WHERE "
+           "state = 'open'"
+           " DO UPDATE SET raises = work_orders.raises + 1, alert_id = excluded.alert_id");
+    batch_op_int(b, op, id);
+    batch_op_int(b, op, e->rule_id);
+    batch_op_str(b, op, rule_name(e->rule));
+    batch_op_int(b, op, cd->id);
+    batch_op_int(b, op, e->alert_id);
+    batch_op_str(b, op, a->text);
+    batch_op_time(b, op, e->fired_at_us);
+    struct buf body;
+    buf_init(&body, EVENT_JSON_MAX);
+    struct emit_json j = emit_json_init(&body);
+    emit_json_open(&j, '{');
+    emit_json_key(&j, "alert_id");
+    emit_json_int(&j, e->alert_id);
+    emit_json_key(&j, "rule");
+    emit_json_str(&j, rule_name(e->rule));
+    emit_json_key(&j, "device");
+    emit_json_str(&j, cd->device->name);
+    emit_json_key(&j, "severity");
+    emit_json_str(&j, severity_words(rule_severity(e->rule)));
+    emit_json_key(&j, "title");
+    emit_json_str(&j, a->text);
+    emit_json_close(&j, '}');
+    CHECK(buf_err(&body) == ERR_OK);
+    core_event(in, "work_order.due", "info", cd->id, e->fired_at_us, buf_view(&body), true);
+    buf_fini(&body);
+}
+
+static void effect_actions(struct ingest *in, const struct core_device *cd,
+                           const struct engine_event *e)
+{
+    uint32_t count = 0;
+    const struct rule_action *actions = rule_actions(e->rule, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        switch (actions[i].kind) {
+        case RULE_ACTION_COMMAND:
+            action_command(in, cd, e, &actions[i]);
+            break;
+        case RULE_ACTION_WORK_ORDER:
+            action_work_order(in, cd, e, &actions[i]);
+            break;
+        case RULE_ACTION_NOTIFY:
+            break; /* the alert log is the channel, and it has every alert */
+        }
+    }
+}
+
+/* ---- all of a sample
+ * ----------------------------------------------------------------------------------------- */
+
+static void effect_run(struct ingest *in, const struct core_device *cd,
+                       const struct engine_event *e)
+{
+    switch (e->kind) {
+    case ENGINE_FIRED:
+        counter_add(COUNTER_ALERTS_FIRED, 1);
+        effect_insert(in, cd, e);
+        effect_history(in, e);
+        break;
+    case ENGINE_RESOLVED:
+        counter_add(COUNTER_ALERTS_RESOLVED, 1);
+        effect_update(in, e);
+        effect_history(in, e);
+        break;
+    case ENGINE_CORRECTED:
+    case ENGINE_RETRACTED:
+        counter_add(COUNTER_ALERTS_CORRECTED, 1);
+        effect_update(in, e);
+        effect_history(in, e);
+        break;
+    case ENGINE_PENDING:
+    case ENGINE_PENDING_RESET:
+        break;
+    }
+    effect_announce(in, cd, e);
+    if (e->kind == ENGINE_FIRED) {
+        effect_actions(in, cd, e);
+    }
+}
+
+/* What leaves no alert open goes first. */
+static bool effect_closes(const struct engine_event *e)
+{
+    return e->kind == ENGINE_RETRACTED ||
+           (e->kind != ENGINE_FIRED && e->resolved_at_us != CLOCK_NONE);
+}
+
+void core_effects(struct ingest *in, struct core_device *cd, struct engine_out *out)
+{
+    for (int closing = 1; closing >= 0; closing--) {
+        for (const struct engine_event *e = out->first; e != NULL; e = e->next) {
+            if (effect_closes(e) == (closing == 1)) {
+                effect_run(in, cd, e);
+            }
+        }
+    }
+}
+
+/* An open alert whose rule is gone, changed or no longer selects the device. */
+void core_orphan_alert(struct ingest *in, int32_t device_id, int64_t alert_id,
+                       int64_t resolved_at_us)
+{
+    struct batch *b = core_batch(in);
+    struct batch_op *op =
+        batch_op(b, "UPDATE alerts SET state = 'resolved', resolved_at = greatest(fired_at, $2)"
+                    " WHERE id = $1 AND state = 'firing'");
+    batch_op_int(b, op, alert_id);
+    batch_op_time(b, op, resolved_at_us);
+    op = batch_op(
+        b, "INSERT INTO alert_events (alert_id, kind, ts, detail)"
+           " VALUES ($1, 'resolved', $2, '{\"cause\":\"the rule was changed or removed\"}')");
+    batch_op_int(b, op, alert_id);
+    batch_op_time(b, op, resolved_at_us);
+    char body[160];
+    int len = snprintf(
+        body, sizeof(body),
+        "{\"alert_id\":%lld,\"state\":\"resolved\",\"cause\":\"the rule was changed or removed\"}",
+        (long long)alert_id);
+    core_event(in, "alert.resolved", "info", device_id, resolved_at_us, view_of(body, (size_t)len),
+               true);
+    counter_add(COUNTER_ALERTS_RESOLVED, 1);
+}

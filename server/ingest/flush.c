@@ -1,0 +1,59 @@
+#include "base/check.h"
+#include "base/clock.h"
+#include "ingest/internal.h"
+
+/*
+ * Newest values and rule state are derived from the samples, so they need not be written with each
+ * of them: a device is written once every `state_flush` at most, in the order in which devices
+ * changed. After a crash the samples since then are read back and run through the rules again
+ * (load.c).
+ */
+enum { FLUSH_DEVICES_MAX = 512, FLUSH_STATE_LIMIT = 64 << 20 };
+
+void core_dirty(struct ingest *in, struct core_device *cd)
+{
+    if (!list_linked(&cd->dirty)) {
+        cd->dirty_since_us = clock_mono_us();
+        list_push_back(&in->dirty, &cd->dirty);
+    }
+}
+
+void core_flush_device(struct ingest *in, struct core_device *cd)
+{
+    struct batch *b = core_batch(in);
+    for (uint32_t i = 0; i < cd->latest_count; i++) {
+        struct core_latest *l = &cd->latest[i];
+        if (l->dirty) {
+            l->dirty = false;
+            batch_latest(b, cd->id, l->metric, l->ts_us, l->value,
+                         l->extra == NULL ? (struct view){NULL, 0} : view_str(l->extra));
+        }
+    }
+    struct buf state;
+    buf_init(&state, FLUSH_STATE_LIMIT);
+    struct view saved = {NULL, 0};
+    if (cd->engine != NULL) {
+        engine_save(cd->engine, &state);
+        if (buf_err(&state) == ERR_OK) {
+            saved = buf_view(&state);
+        }
+    }
+    batch_state(b, cd->id, cd->watermark_us, cd->last_seen_us, saved);
+    buf_fini(&state);
+    core_batch_touch(in, cd);
+    if (list_linked(&cd->dirty)) {
+        list_remove(&cd->dirty);
+    }
+}
+
+void core_flush_due(struct ingest *in, bool all)
+{
+    int64_t due_us = clock_mono_us() - in->conf->state_flush_us;
+    for (int n = 0; (all || n < FLUSH_DEVICES_MAX) && !list_empty(&in->dirty); n++) {
+        struct core_device *cd = CONTAINER_OF(in->dirty.next, struct core_device, dirty);
+        if (!all && cd->dirty_since_us > due_us) {
+            return;
+        }
+        core_flush_device(in, cd);
+    }
+}

@@ -1,0 +1,250 @@
+/*
+ * internal: what the files of ingest share. Everything here is the core thread's, except where
+ * said.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/ident.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "command/book.h"
+#include "ingest/ingest.h"
+#include "loop/timer.h"
+#include "payload/telemetry.h"
+#include "rules/engine.h"
+
+/* ---- what travels from a gate to the core
+ * -------------------------------------------------------------------- */
+
+enum ingest_kind {
+    INGEST_TELEMETRY,
+    INGEST_ATTRIBUTES,        /* reported by the device: body */
+    INGEST_ATTRIBUTE_REQUEST, /* id */
+    INGEST_ANSWER,            /* to a command: id, body */
+    INGEST_CHILD,             /* a gateway's child came or went */
+    INGEST_REJECTED,
+};
+
+struct ingest_block;
+struct ingest_message {
+    struct ingest_message *next; /* in the block */
+    struct ingest_message *next_parked;
+    struct ingest_block *block;
+    enum ingest_kind kind;
+    struct device *device;  /* held; NULL: a child that does not exist yet, see name */
+    struct view name;       /* of the device the message is about */
+    struct device *gateway; /* held; whose session it came over, when it is about a child */
+    struct session_ref from;
+    struct ticket *ticket; /* one hold, or NULL */
+    bool counts;           /* in the balance; false for the further parts of one publish */
+    bool dup;
+    bool connected; /* INGEST_CHILD */
+    uint16_t packet_id;
+    int64_t received_at_us;
+    int64_t id;
+    struct payload_samples samples;
+    struct view topic, body; /* body: what is kept when the message is rejected */
+    struct view child_type;
+    enum err err; /* INGEST_REJECTED */
+    struct view pointer, detail;
+};
+
+/* Blocks stay until all their messages are done with; parked messages keep theirs. */
+struct ingest_block {
+    struct mail mail;
+    struct ingest *in;
+    struct arena arena;
+    struct ingest_message *first, **last;
+    uint32_t count;
+    uint32_t holds;
+};
+
+/* ---- devices
+ * -------------------------------------------------------------------------------------------------
+ */
+
+enum core_device_state {
+    CORE_DEVICE_COLD,     /* nothing loaded yet, or to be loaded again */
+    CORE_DEVICE_DRAINING, /* waits for its last batch, to load again */
+    CORE_DEVICE_LOADING,
+    CORE_DEVICE_READY,
+};
+
+struct core_latest {
+    int32_t metric;
+    bool dirty;
+    int64_t ts_us;
+    double value; /* NaN when extra is set */
+    char *extra;  /* JSON of a text or boolean, owned */
+};
+
+/* A sample whose time the server gave, to recognise its redelivery. */
+struct core_recent {
+    int64_t ts_us;
+    int32_t digest;
+    uint16_t packet_id;
+};
+enum { CORE_RECENT_MAX = 256, CORE_SESSIONS_MAX = 8 };
+
+struct core_session {
+    struct session_ref ref;
+    bool child_of_gateway;
+};
+
+struct core_device {
+    int32_t id;
+    enum core_device_state state;
+    bool reload;           /* load again as soon as it is quiet */
+    struct device *device; /* held */
+    struct engine *engine; /* NULL: no rules */
+    struct ingest_message *parked, **parked_last;
+    int64_t watermark_us; /* newest event time, without samples flagged clock */
+    int64_t last_received_us;
+    int64_t last_seen_us;
+    struct core_latest *latest; /* sorted by metric */
+    uint32_t latest_count, latest_cap;
+    struct core_recent *recent; /* a ring, allocated with the first such sample */
+    uint32_t recent_next;
+    int32_t *shape_metrics; /* of the newest sample */
+    uint32_t shape_count;
+    int32_t shape;
+    struct list dirty;
+    struct list draining;
+    int64_t dirty_since_us;
+    uint64_t last_batch; /* number of the newest batch with something of this device */
+    struct session_ref sessions[CORE_SESSIONS_MAX]; /* newest last */
+    uint32_t session_count;
+};
+
+/* ---- batches
+ * -------------------------------------------------------------------------------------------------
+ */
+
+enum after_kind { AFTER_EVENT, AFTER_SEND, AFTER_OP, AFTER_ATTACHED };
+
+struct after {
+    struct after *next;
+    enum after_kind kind;
+    struct ingest_event event;
+    int64_t id;
+    struct api_op *op;
+};
+
+struct core_batch {
+    struct mail mail;
+    struct core_batch *next_free;
+    struct ingest *in;
+    struct batch *batch;
+    struct arena arena; /* of what is to be done afterwards */
+    struct after *first, **last;
+    uint64_t number;
+    uint32_t messages; /* to give back to the budget */
+};
+
+struct partition_range {
+    int64_t from_us, to_us;
+};
+
+struct ingest {
+    const struct conf *conf;
+    struct catalog *catalog;
+    struct store *store;
+    struct writer *writer;
+    struct intern *metrics;
+    struct ingest_hooks hooks;
+    struct loop *loop;
+    struct loop_timer *tick, *slow_tick;
+    struct command_book *book;
+
+    struct core_device **devices; /* by id */
+    int32_t device_cap;
+    struct map children; /* names of children that are being created -> struct child */
+    struct list dirty;
+    struct list draining;
+    struct map keys;          /* idempotency keys of the last minute -> {id, when} */
+    char name[IDENT_MAX + 1]; /* the answer of the newest look-up of a name */
+
+    struct core_batch *open;
+    struct core_batch *free_batches;
+    uint32_t submitted;
+    uint64_t next_batch, committed_batch;
+
+    int64_t next_alert_id, next_event_id, next_work_order_id;
+    int32_t metrics_saved;
+    struct map shapes; /* metric numbers as bytes -> (void *)(intptr_t)id */
+    int32_t next_shape;
+    int64_t partition_boundary_us;
+    struct partition_range *partitions; /* known to exist, sorted */
+    uint32_t partition_count, partition_cap;
+    uint32_t partition_hint;
+    int64_t maintained_day;
+    bool maintaining;
+
+    bool stopping;
+    struct mail stop;
+    atomic_int_fast64_t in_flight; /* messages between a gate and their commit */
+    atomic_bool starved;           /* a gate refused something */
+    int64_t tick_wall_us;          /* the wall clock of this turn */
+};
+
+/* core.c */
+struct batch *core_batch(struct ingest *in); /* the open batch */
+struct after *core_after(struct ingest *in, enum after_kind kind);
+void core_ship(struct ingest *in);
+/* Stores an event with the open batch and announces it after the commit. stored false: announced
+ * only. */
+void core_event(struct ingest *in, const char *kind, const char *level, int32_t device_id,
+                int64_t ts_us, struct view json, bool stored);
+void core_message_end(struct ingest *in, struct ingest_message *m); /* the core is done with it */
+void core_batch_touch(struct ingest *in, struct core_device *cd);
+
+/* device.c */
+struct core_device *core_device(struct ingest *in, int32_t id, bool create);
+void core_devices_free(struct ingest *in);
+void core_message(struct ingest *in, struct ingest_message *m);
+void core_device_wake(struct ingest *in, struct core_device *cd); /* load it if it is cold */
+void core_device_reload(struct ingest *in, struct core_device *cd);
+void core_device_quiet(struct ingest *in); /* after a commit: those that waited for it load again */
+void core_reload_for_rule(struct ingest *in, int32_t rule_id);
+
+/* load.c: on a store thread, then back */
+void core_load(struct ingest *in, struct core_device *cd);
+void core_loaded(struct ingest *in,
+                 struct core_device *cd); /* device.c: hands out what was parked */
+
+/* telemetry.c */
+void core_telemetry(struct ingest *in, struct core_device *cd, struct ingest_message *m);
+void core_reject(struct ingest *in, struct ingest_message *m, enum err why, struct view pointer,
+                 struct view detail);
+void core_latest_update(struct core_device *cd, const struct sample *s);
+int32_t core_shape(struct ingest *in, struct core_device *cd, const struct sample *s);
+
+/* effects.c */
+void core_effects(struct ingest *in, struct core_device *cd, struct engine_out *out);
+void core_orphan_alert(struct ingest *in, int32_t device_id, int64_t alert_id,
+                       int64_t resolved_at_us);
+
+/* flush.c */
+void core_dirty(struct ingest *in, struct core_device *cd);
+void core_flush_due(struct ingest *in, bool all);
+void core_flush_device(struct ingest *in, struct core_device *cd);
+
+/* partition.c */
+NODISCARD enum err core_partitions_restore(struct ingest *in, struct db *db);
+void core_partition_need(struct ingest *in, int64_t ts_us);
+void core_maintain(struct ingest *in); /* partitions ahead, retention */
+
+/* requests.c */
+void core_answer(struct ingest *in, struct core_device *cd, struct ingest_message *m);
+void core_attributes(struct ingest *in, struct core_device *cd, struct ingest_message *m);
+void core_attribute_request(struct ingest *in, struct core_device *cd, struct ingest_message *m);
+NODISCARD struct command_book *core_book_new(struct ingest *in);
+void core_keys_expire(struct ingest *in); /* idempotency keys of more than a minute ago */
+
+/* child.c */
+void core_child(struct ingest *in, struct core_device *cd, struct ingest_message *m);
+bool core_child_allowed(struct ingest *in, struct ingest_message *m); /* false: m was rejected */
