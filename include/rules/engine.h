@@ -1,16 +1,17 @@
 /*
  * engine: the rules of one device, run over its samples in event time.
  *
- * The state is a pure fold over the device's samples in the order of (ts, arrival): whatever the order they came in,
- * within the lateness bound the alert history is that of the sorted stream. An out-of-order sample rolls the state
- * back to a snapshot and runs the samples since again; what differs from what was already reported comes out as
- * ENGINE_CORRECTED, ENGINE_RETRACTED or a new alert. A sample in order costs one step.
+ * The state is a pure fold over the device's samples in the order of (ts, arrival): whatever the
+ * order they came in, within the lateness bound the alert history is that of the sorted stream. An
+ * out-of-order sample rolls the state back to a snapshot and runs the samples since again; what
+ * differs from what was already reported comes out as ENGINE_CORRECTED, ENGINE_RETRACTED or a new
+ * alert. A sample in order costs one step.
  *
- * Ownership: the caller owns the engine; it holds its rules and the device. Events live in the arena given.
- * Threads:   one.
- * Restart:   engine_save() gives the state of a snapshot that no later sample can change. engine_restore() takes it
- *            back; the caller then feeds the stored samples from engine_history_from() on, in order of
- *            (ts, received_at), with engine_replay(). After that the engine is bit for bit the one that was saved.
+ * Ownership: the caller owns the engine; it holds its rules and the device. Events live in the
+ * arena given. Threads:   one. Restart:   engine_save() gives the state of a snapshot that no later
+ * sample can change. engine_restore() takes it back; the caller then feeds the stored samples from
+ * engine_history_from() on, in order of (ts, received_at), with engine_replay(). After that the
+ * engine is bit for bit the one that was saved.
  */
 #pragma once
 
@@ -29,16 +30,19 @@ struct engine_rule {
 
 enum engine_verdict {
     ENGINE_NEW,
-    ENGINE_DUPLICATE, /* same ts and digest as a sample within the lateness bound: changed nothing */
+    ENGINE_DUPLICATE, /* same ts and digest as a sample within the lateness bound: changed nothing
+                       */
     ENGINE_LATE,      /* older than the lateness bound: changed nothing */
 };
 
 enum engine_event_kind {
     ENGINE_PENDING,       /* for the log only: `since` is set */
     ENGINE_PENDING_RESET, /* for the log only */
-    ENGINE_FIRED,         /* a new alert_id */
+    ENGINE_FIRED, /* a new alert_id; resolved_at_us is set when it had ended already, which only
+                     an out-of-order sample can show: store it closed (RESOLVED still follows) */
     ENGINE_RESOLVED,
-    ENGINE_CORRECTED, /* an alert already reported has other times or value now */
+    ENGINE_CORRECTED, /* an alert already reported has these times and this value now; it may be
+                         open again (resolved_at_us CLOCK_NONE) */
     ENGINE_RETRACTED, /* an alert already reported never was */
 };
 
@@ -49,9 +53,10 @@ struct engine_event {
     struct rule *rule; /* held by the engine */
     int64_t alert_id;
     int64_t since_us, fired_at_us, resolved_at_us; /* event time; CLOCK_NONE where not yet */
-    double value;         /* left side of the first comparison of `when`, at the sample that fired; NaN: none */
-    struct view summary;  /* rendered at the sample that fired */
-    struct view explain;  /* JSON object: each input of the rule with its value at this transition */
+    double value; /* left side of the first comparison of `when`, at the sample that fired; NaN:
+                     none */
+    struct view summary; /* rendered at the sample that fired; empty: as reported before, or none */
+    struct view explain; /* JSON object: each input of the rule with its value at this transition */
 };
 
 struct engine_out {
@@ -59,14 +64,14 @@ struct engine_out {
     int64_t *next_alert_id; /* taken and advanced for each alert that fires */
     struct engine_event *first, *last;
     uint32_t evaluations; /* added to */
-    enum err err;         /* ERR_NOMEM when the arena was exhausted; the engine must be rebuilt then */
+    enum err err; /* ERR_NOMEM when the arena was exhausted; the engine must be rebuilt then */
 };
 
-/* rules: those that select the device. An engine without rules is allowed and only knows the watermark.
- * watermark_us: CLOCK_NONE, or the newest event time the device had before these rules existed: samples up to it
- * fill windows and never drive a rule. NULL: out of memory. */
-NODISCARD struct engine *engine_new(struct device *d, const struct engine_rule *rules, uint32_t count,
-                                    int64_t lateness_us, int64_t watermark_us);
+/* rules: those that select the device. An engine without rules is allowed and only knows the
+ * watermark. watermark_us: CLOCK_NONE, or the newest event time the device had before these rules
+ * existed: samples up to it fill windows and never drive a rule. NULL: out of memory. */
+NODISCARD struct engine *engine_new(struct device *d, const struct engine_rule *rules,
+                                    uint32_t count, int64_t lateness_us, int64_t watermark_us);
 void engine_free(struct engine *e);
 
 /* `seq` orders samples of the same ts: their arrival (received_at in µs, growing per device). */
@@ -77,18 +82,29 @@ int64_t engine_lateness_us(const struct engine *e);
 bool engine_wants(const struct engine *e, int32_t metric); /* is the metric read by any rule? */
 
 void engine_save(const struct engine *e, struct buf *out);
-/* ERR_MALFORMED: not ours or of another format. State of rules that are gone or have another version is skipped and
- * those rules start afresh at the saved watermark. */
+/* ERR_MALFORMED: not ours or of another format. State of rules that are gone or have another
+ * version is skipped and those rules start afresh at the saved watermark. */
 NODISCARD enum err engine_restore(struct engine *e, struct view state);
-/* The alerts of this device that are open or ended after the saved snapshot: what was reported already. */
+/* The alerts of this device that are open or ended after the saved snapshot: what was reported
+ * already. */
 NODISCARD enum err engine_restore_alert(struct engine *e, const struct engine_event *alert);
 int64_t engine_history_from(const struct engine *e); /* CLOCK_NONE: nothing needed */
-/* A stored sample that is not flagged late or clock; in order of (ts, seq). Events are corrections only. */
-NODISCARD enum err engine_replay(struct engine *e, const struct sample *s, int32_t digest, int64_t seq,
-                                 struct engine_out *out);
+/* A stored sample that is not flagged late or clock; in order of (ts, seq). Nothing is reported
+ * here. ERR_STATE: not in order, or after the first engine_feed(). */
+NODISCARD enum err engine_replay(struct engine *e, const struct sample *s, int32_t digest,
+                                 int64_t seq, struct engine_out *out);
+/* All stored samples were given: what differs from the alerts restored comes out as corrections
+ * (normally nothing). The first engine_feed() does it if nobody did. */
+void engine_replay_end(struct engine *e, struct engine_out *out);
 
-/* Baselines of a device without saved state: which metrics need their first `count` values, oldest first.
- * Give fewer when fewer exist; the engine goes on collecting. An attribute "baseline.<metric>" of the device wins. */
-bool engine_baseline_wanted(const struct engine *e, uint32_t at, int32_t *ret_metric, int64_t *ret_count);
+/* Baselines of a device without saved state: which metrics need their first `count` values, oldest
+ * first. Give fewer when fewer exist; the engine goes on collecting. An attribute
+ * "baseline.<metric>" of the device wins. */
+bool engine_baseline_wanted(const struct engine *e, uint32_t at, int32_t *ret_metric,
+                            int64_t *ret_count);
 NODISCARD enum err engine_baseline_seed(struct engine *e, int32_t metric, const double *values,
                                         uint32_t count);
+
+/* An alert that fired while catching up gets its real number: everywhere in the engine `from`
+ * becomes `to`. */
+void engine_renumber_alert(struct engine *e, int64_t from, int64_t to);

@@ -2,9 +2,10 @@
  * rule: one rule document, compiled and checked once; immutable afterwards.
  *
  * Ownership: counted. Threads: any; nothing changes after rule_compile().
- * Errors:    ERR_SYNTAX, ERR_TYPE, ERR_UNKNOWN_NAME, ERR_RANGE, ERR_LIMIT; ret_error names the field (JSON pointer)
- *            and, inside an expression, line and column and what was expected.
- * Limits:    document 64 KiB, expression 4 KiB and 256 instructions, 16 range functions, window 31 days, 16 actions.
+ * Errors:    ERR_SYNTAX, ERR_TYPE, ERR_UNKNOWN_NAME, ERR_RANGE, ERR_LIMIT; ret_error names the
+ * field (JSON pointer) and, inside an expression, line and column and what was expected. Limits:
+ * document 64 KiB, expression 4 KiB and 256 instructions, 16 range functions, window 31 days, 16
+ * actions.
  */
 #pragma once
 
@@ -26,7 +27,8 @@ struct rule_error {
     char detail[240];
 };
 
-/* What the checker may know. `metrics` is the intern of metric names: names used by a rule are added to it. */
+/* What the checker may know. `metrics` is the intern of metric names: names used by a rule are
+ * added to it. */
 struct rule_env {
     struct intern *metrics;
     /* The type a selector pins with type=NAME, borrowed until compile returns; NULL: unknown. */
@@ -53,8 +55,8 @@ struct rule_action {
 };
 
 /* The document as JSON; see server/rules/README.md for every field. */
-NODISCARD enum err rule_compile(struct view json, const struct rule_env *env, struct rule **ret_rule,
-                                struct rule_error *ret_error);
+NODISCARD enum err rule_compile(struct view json, const struct rule_env *env,
+                                struct rule **ret_rule, struct rule_error *ret_error);
 void rule_hold(struct rule *r);
 void rule_drop(struct rule *r);
 
@@ -65,8 +67,8 @@ int64_t rule_lateness_us(const struct rule *r);
 bool rule_selects(const struct rule *r, const struct device *d);
 const struct rule_action *rule_actions(const struct rule *r, uint32_t *ret_count);
 
-/* Selectors on their own, as in REST filters and command targets: "type=motor,site=plant-1,line!=3,name=p-1",
- * "site in (a,b)", "has(site)"; empty selects all. */
+/* Selectors on their own, as in REST filters and command targets:
+ * "type=motor,site=plant-1,line!=3,name=p-1", "site in (a,b)", "has(site)"; empty selects all. */
 NODISCARD enum err rule_selector_parse(struct view text, struct rule_selector **ret_selector,
                                        struct rule_error *ret_error);
 void rule_selector_free(struct rule_selector *s);

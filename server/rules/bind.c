@@ -1,0 +1,260 @@
+/*
+ * bind: the rules' inputs against one device: which metrics are read, by whom, over which windows.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/ident.h"
+#include "rules/inside.h"
+
+bool engine_find_slot(const struct engine *e, int32_t metric, uint32_t *ret_slot)
+{
+    uint32_t low = 0;
+    uint32_t high = e->slot_count;
+    while (low < high) {
+        uint32_t mid = (low + high) / 2;
+        if (e->slots[mid].metric < metric) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    if (low == e->slot_count || e->slots[low].metric != metric) {
+        return false;
+    }
+    *ret_slot = low;
+    return true;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a;
+    int32_t y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The operator's baseline, or NaN. */
+static double fixed_baseline(const struct device *d, const char *metric)
+{
+    char key[IDENT_MAX + 16];
+    (void)snprintf(key, sizeof(key), "baseline.%s", metric);
+    const struct device_pair *pair = device_attribute(d, view_str(key));
+    return pair == NULL ? (double)NAN : pair->number;
+}
+
+/* One slot per metric number, sorted. */
+static enum err bind_slots(struct engine *e)
+{
+    size_t most = 1;
+    for (uint32_t i = 0; i < e->machine_count; i++) {
+        most += e->machines[i].rule->inputs.count;
+    }
+    int32_t *metrics = calloc(most, sizeof(*metrics));
+    if (metrics == NULL) {
+        return ERR_NOMEM;
+    }
+    size_t n = 0;
+    for (uint32_t i = 0; i < e->machine_count; i++) {
+        const struct rule_inputs *in = &e->machines[i].rule->inputs;
+        for (uint32_t k = 0; k < in->count; k++) {
+            if (in->items[k].kind != RULE_INPUT_ATTR) {
+                metrics[n++] = in->items[k].metric;
+            }
+        }
+    }
+    qsort(metrics, n, sizeof(*metrics), by_number);
+    e->slots = calloc(most, sizeof(*e->slots));
+    for (size_t i = 0; i < n && e->slots != NULL; i++) {
+        if (i == 0 || metrics[i] != metrics[i - 1]) {
+            struct engine_slot slot = {
+                .metric = metrics[i],
+                .spec = e->device->type == NULL ? NULL
+                                                : device_type_metric(e->device->type, metrics[i]),
+                .baseline_after_us = CLOCK_NONE,
+                .baseline_fresh = true,
+                .baseline_fixed = (double)NAN};
+            e->slots[e->slot_count++] = slot;
+        }
+    }
+    free(metrics);
+    return e->slots == NULL ? ERR_NOMEM : ERR_OK;
+}
+
+static enum err slot_drives(struct engine_slot *s, uint32_t machine)
+{
+    if (s->machine_count > 0 && s->machines[s->machine_count - 1] == machine) {
+        return ERR_OK;
+    }
+    uint32_t *machines = realloc(s->machines, (s->machine_count + 1) * sizeof(*machines));
+    if (machines == NULL) {
+        return ERR_NOMEM;
+    }
+    s->machines = machines;
+    s->machines[s->machine_count++] = machine;
+    return ERR_OK;
+}
+
+/* The machine's window over the slot: an existing one, or the next of e->ranges, which has room. */
+static uint32_t bind_range(struct engine *e, struct engine_machine *m, uint32_t slot,
+                           const struct rule_input *in)
+{
+    bool sums = in->fn == RULE_RANGE_AVG || in->fn == RULE_RANGE_SUM;
+    for (uint32_t i = m->range_first; i < e->range_count; i++) {
+        struct engine_range *r = &e->ranges[i];
+        if (r->slot == slot && r->window_us == in->window_us) {
+            r->sums = r->sums || sums;
+            return i;
+        }
+    }
+    e->ranges[e->range_count] =
+        (struct engine_range){.slot = slot, .window_us = in->window_us, .sums = sums};
+    m->range_count++;
+    struct engine_slot *s = &e->slots[slot];
+    s->has_series = true;
+    s->window_us = s->window_us > in->window_us ? s->window_us : in->window_us;
+    return e->range_count++;
+}
+
+static void bind_baseline(struct engine *e, struct engine_slot *s, const struct rule_input *in)
+{
+    s->baseline_samples = s->spec != NULL && s->spec->baseline_samples > 0
+                              ? (uint64_t)s->spec->baseline_samples
+                              : ENGINE_BASELINE_DEFAULT;
+    s->baseline_fixed = fixed_baseline(e->device, in->name);
+}
+
+static enum err bind_machine(struct engine *e, uint32_t index)
+{
+    struct engine_machine *m = &e->machines[index];
+    const struct rule_inputs *in = &m->rule->inputs;
+    m->range_first = e->range_count;
+    m->inputs = calloc(in->count + 1, sizeof(*m->inputs));
+    if (m->inputs == NULL) {
+        return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < in->count; i++) {
+        const struct rule_input *from = &in->items[i];
+        struct engine_input *to = &m->inputs[i];
+        *to = (struct engine_input){.kind = from->kind, .fn = from->fn};
+        if (from->kind == RULE_INPUT_ATTR) {
+            const struct device_pair *pair = device_attribute(e->device, view_str(from->name));
+            to->fixed = pair == NULL ? (double)NAN : pair->number;
+            continue;
+        }
+        CHECK(engine_find_slot(e, from->metric, &to->slot));
+        if (i < m->rule->trigger_count && slot_drives(&e->slots[to->slot], index) != ERR_OK) {
+            return ERR_NOMEM;
+        }
+        if (from->kind == RULE_INPUT_RANGE) {
+            to->range = bind_range(e, m, to->slot, from);
+        } else if (from->kind == RULE_INPUT_BASELINE) {
+            bind_baseline(e, &e->slots[to->slot], from);
+        }
+    }
+    return ERR_OK;
+}
+
+/* Disabled rules are left out. */
+static enum err bind_rules(struct engine *e, const struct engine_rule *rules, uint32_t count)
+{
+    e->machines = calloc(count + 1, sizeof(*e->machines));
+    e->touched = calloc(count + 1, sizeof(*e->touched));
+    if (e->machines == NULL || e->touched == NULL) {
+        return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (rule_mode(rules[i].rule) != RULE_ACTIVE) {
+            continue;
+        }
+        struct engine_machine *m = &e->machines[e->machine_count++];
+        m->rule_id = rules[i].rule_id;
+        m->version = rules[i].version;
+        m->rule = rules[i].rule;
+        m->after_us = CLOCK_NONE;
+        rule_hold(m->rule);
+        int64_t lateness_us = rule_lateness_us(m->rule);
+        e->lateness_us = e->lateness_us > lateness_us ? e->lateness_us : lateness_us;
+    }
+    return ERR_OK;
+}
+
+enum err engine_bind(struct engine *e, const struct engine_rule *rules, uint32_t count)
+{
+    enum err err = bind_rules(e, rules, count);
+    if (err == ERR_OK) {
+        err = bind_slots(e);
+    }
+    uint32_t inputs = 0;
+    uint32_t ranges = 0;
+    for (uint32_t i = 0; i < e->machine_count; i++) {
+        const struct rule_inputs *in = &e->machines[i].rule->inputs;
+        inputs = inputs > in->count ? inputs : in->count;
+        ranges += RULE_RANGES_MAX < in->count ? RULE_RANGES_MAX : in->count;
+    }
+    e->readings = calloc(e->slot_count + 1, sizeof(*e->readings));
+    e->values = calloc(inputs + 1, sizeof(*e->values));
+    e->ranges = calloc(ranges + 1, sizeof(*e->ranges));
+    if (e->readings == NULL || e->values == NULL || e->ranges == NULL) {
+        err = ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < e->machine_count && err == ERR_OK; i++) {
+        err = bind_machine(e, i);
+    }
+    return err;
+}
+
+void engine_unbind(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->machine_count; i++) {
+        struct engine_machine *m = &e->machines[i];
+        engine_episodes_fini(&m->episodes);
+        engine_episodes_fini(&m->told);
+        free(m->inputs);
+        rule_drop(m->rule);
+    }
+    for (uint32_t i = 0; i < e->slot_count; i++) {
+        engine_series_fini(&e->slots[i].series);
+        free(e->slots[i].machines);
+    }
+    free(e->machines);
+    free(e->slots);
+    free(e->ranges);
+    free(e->touched);
+    free(e->readings);
+    free(e->values);
+}
+
+bool engine_is_reading(const struct engine_slot *slot, const struct sample_value *v)
+{
+    if (v->kind == VALUE_TEXT || !(fabs(v->number) <= ENGINE_VALUE_MAX)) {
+        return false;
+    }
+    uint32_t missing = slot->spec == NULL ? 0 : slot->spec->missing_count;
+    for (uint32_t i = 0; i < missing; i++) {
+        if (v->number == slot->spec->missing[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+uint32_t engine_pick(const struct engine *e, const struct sample *s)
+{
+    uint32_t n = 0;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < e->slot_count; i++) { /* both sides are sorted by metric */
+        const struct engine_slot *slot = &e->slots[i];
+        while (at < s->count && s->values[at].metric < slot->metric) {
+            at++;
+        }
+        if (at == s->count) {
+            return n;
+        }
+        if (s->values[at].metric == slot->metric && engine_is_reading(slot, &s->values[at])) {
+            e->readings[n++] = (struct engine_reading){.slot = i, .value = s->values[at].number};
+        }
+    }
+    return n;
+}

@@ -1,0 +1,196 @@
+/*
+ * inside: the engine's parts, for this module.
+ *
+ * What is fixed while an engine lives (slots, machines, ranges) is apart from what the fold over
+ * the samples changes (struct engine_state: flat, copied whole for a snapshot). The series and the
+ * episodes are appended to by the fold and cut back with it, so they belong to the state although
+ * they are not copied.
+ */
+#pragma once
+
+#include "base/clock.h"
+#include "rules/compiled.h"
+#include "rules/engine.h"
+#include "rules/history.h"
+#include "rules/series.h"
+
+enum { ENGINE_SNAPSHOTS_MAX = 8, ENGINE_BASELINE_DEFAULT = 300 };
+
+/* A reading beyond this is no reading: sums over a window of such values would overflow. */
+#define ENGINE_VALUE_MAX 1e290
+
+/* A metric that some rule of the device reads. */
+struct engine_slot {
+    int32_t metric;
+    const struct metric_spec *spec; /* of the device's type; NULL: undeclared */
+    uint32_t *machines;             /* to evaluate when the metric comes */
+    uint32_t machine_count;
+    bool has_series;
+    int64_t window_us;         /* the longest over it */
+    uint64_t baseline_samples; /* 0: no rule reads its baseline */
+    int64_t baseline_after_us; /* samples up to this time are in the seed, not counted again */
+    bool baseline_fresh;       /* may be seeded */
+    double baseline_fixed;     /* the operator's, from the attribute; NaN: none */
+    struct engine_series series;
+};
+
+/* A window of one machine: several functions may look at it. */
+struct engine_range {
+    uint32_t slot;
+    int64_t window_us;
+    bool sums;             /* avg or sum is among the functions */
+    uint64_t saved_count;  /* points it had in the restored state; 0: none */
+    int64_t saved_tail_us; /* time of the oldest of them */
+};
+
+/* An input of a rule, bound to this device. */
+struct engine_input {
+    enum rule_input_kind kind;
+    enum rule_range fn;
+    uint32_t slot;
+    uint32_t range;
+    double fixed; /* of an attribute */
+};
+
+/* One firing of a rule, from `since` to its end. */
+struct engine_episode {
+    int64_t alert_id; /* 0: not given yet */
+    int64_t since_us, fired_us, resolved_us;
+    double value;
+    char *summary; /* these three only while it is not decided whether it is reported */
+    char *explain_fired;
+    char *explain_resolved;
+};
+
+struct engine_episodes {
+    struct engine_episode *items;
+    uint32_t count, cap;
+};
+
+struct engine_machine {
+    int32_t rule_id, version;
+    struct rule *rule;
+    int64_t after_us; /* samples up to this time do not drive the rule */
+    struct engine_input *inputs;
+    uint32_t range_first, range_count;
+    struct engine_episodes episodes; /* what the fold says; the oldest has number `episode_first` */
+    uint64_t episode_first;
+    struct engine_episodes told; /* what was reported, while the fold runs again */
+    uint32_t told_from;          /* the first of `episodes` that `told` is compared with */
+    bool restored;               /* its state was taken from a save */
+    uint64_t touched;            /* the number of the last step that evaluates it */
+};
+
+struct engine_slot_state {
+    int64_t last_us; /* CLOCK_NONE: no value yet */
+    double last;
+    uint64_t end; /* of the series */
+    uint64_t baseline_count;
+    double baseline_sum;
+};
+
+/* The points [tail, end) of the series; sum + carry is their sum (Neumaier). */
+struct engine_range_state {
+    uint64_t tail, end;
+    double sum, carry;
+};
+
+enum engine_phase { ENGINE_NORMAL, ENGINE_WAITING, ENGINE_ACTIVE };
+
+struct engine_machine_state {
+    int64_t prev_us;  /* the evaluation before */
+    int64_t since_us; /* first sample of the unbroken run */
+    int64_t clear_us; /* first sample of the unbroken run of `clear` */
+    int64_t fired_us;
+    double value;
+    uint64_t fired_count; /* episodes so far */
+    uint64_t phase;       /* enum engine_phase; as wide as the rest, so that no byte is padding */
+};
+
+struct engine_state {
+    int64_t newest_us; /* all samples up to this time are in it */
+    struct engine_slot_state *slots;
+    struct engine_range_state *ranges;
+    struct engine_machine_state *machines;
+};
+
+enum engine_mode {
+    ENGINE_FRESH,     /* may be restored and seeded */
+    ENGINE_REPLAYING, /* takes stored samples */
+    ENGINE_LIVE,
+};
+
+struct engine {
+    struct device *device;
+    enum engine_mode mode;
+    bool quiet;      /* the fold runs again: record, do not report */
+    enum err failed; /* out of memory once: of no use any more */
+    int64_t lateness_us, spacing_us;
+    int64_t watermark_us;
+    int64_t first_us; /* restored without a base: where the replay begins; CLOCK_NONE: no samples */
+    struct engine_slot *slots; /* sorted by metric */
+    uint32_t slot_count;
+    struct engine_range *ranges;
+    uint32_t range_count;
+    struct engine_machine *machines;
+    uint32_t machine_count;
+    struct engine_state *now;
+    struct engine_state *snapshots[ENGINE_SNAPSHOTS_MAX]; /* oldest first; [0] is the base */
+    uint32_t snapshot_count;
+    struct engine_history history;
+    uint64_t step;
+    uint32_t *touched;               /* room for every machine */
+    struct engine_reading *readings; /* room for every slot */
+    double *values;                  /* room for the inputs of any rule */
+    bool sealed;                     /* a replay has passed the base */
+};
+
+/* bind.c */
+NODISCARD enum err engine_bind(struct engine *e, const struct engine_rule *rules, uint32_t count);
+void engine_unbind(struct engine *e);
+NODISCARD bool engine_find_slot(const struct engine *e, int32_t metric, uint32_t *ret_slot);
+/* A number that is a reading: not text, not a sentinel for "no reading", not absurd. */
+bool engine_is_reading(const struct engine_slot *slot, const struct sample_value *v);
+/* The values of a sample that rules read, into e->readings; returns how many. */
+uint32_t engine_pick(const struct engine *e, const struct sample *s);
+
+/* state.c */
+struct engine_state *engine_state_new(const struct engine *e); /* NULL: out of memory */
+void engine_state_copy(const struct engine *e, struct engine_state *to,
+                       const struct engine_state *from);
+/* Takes a snapshot if a sample of time `next_us` opens a new cell of the grid. */
+void engine_snapshot_before(struct engine *e, int64_t next_us);
+/* Moves the base to the newest snapshot that no later sample can change. */
+void engine_base_advance(struct engine *e);
+/* Moves the base on although later samples could have changed it: the history is full. */
+void engine_base_force(struct engine *e);
+/* Goes back to the newest snapshot before ts_us. */
+void engine_roll_back(struct engine *e, int64_t ts_us);
+
+/* window.c: brings a window to time t. */
+void engine_range_advance(struct engine *e, uint32_t range, int64_t t_us);
+double engine_range_value(const struct engine *e, const struct engine_input *in);
+/* Adds up the window anew; for a window whose points are not those that were saved. */
+void engine_range_recount(struct engine *e, uint32_t range);
+
+/* machine.c: the fold: one sample. */
+void engine_step(struct engine *e, const struct engine_entry *s, struct engine_out *out);
+
+/* episode.c */
+void engine_fired(struct engine *e, uint32_t machine, struct engine_out *out);
+void engine_resolved(struct engine *e, uint32_t machine, int64_t t_us, struct engine_out *out);
+void engine_note(struct engine *e, uint32_t machine, enum engine_event_kind kind, int64_t since_us,
+                 struct engine_out *out);
+/* Keeps what is reported of the episodes that a roll-back to e->now opens again. */
+void engine_episodes_reopen(struct engine *e);
+/* Reports what differs between told and episodes, and forgets told. */
+void engine_reconcile(struct engine *e, struct engine_out *out);
+/* Forgets the episodes that ended before the base. */
+void engine_episodes_trim(struct engine *e);
+/* save.c: the samples up to the base are in; windows find their points again. */
+void engine_seal(struct engine *e);
+/* Begins at `watermark_us` instead of at the beginning of time: nothing up to it drives a rule. */
+void engine_begin_at(struct engine *e, int64_t watermark_us);
+
+NODISCARD enum err engine_episodes_push(struct engine_episodes *list, struct engine_episode ep);
+void engine_episodes_fini(struct engine_episodes *list);

@@ -1,0 +1,462 @@
+/*
+ * save: the base snapshot as bytes, little-endian, with a checksum.
+ *
+ *     "SBEN" format base watermark first slots machines
+ *     slot:    metric last_us last baseline_samples baseline_after_us baseline_count baseline_sum
+ *     machine: rule_id version after_us prev_us since_us clear_us fired_us value phase alert_id
+ * ranges range:   metric window_us count tail_us sum carry checksum (FNV-1a, 64 bits, over
+ * everything before)
+ *
+ * The points of the windows are not in it: they are stored samples, and the caller replays them.
+ * The running sums are, because their last bits depend on all that went through the window before.
+ */
+#include <math.h>
+
+#include "base/wire.h"
+#include "rules/inside.h"
+
+enum { SAVE_MAGIC = 0x4E454253, SAVE_FORMAT = 1, SAVE_LIST_MAX = 65536, SAVE_SUM_BYTES = 8 };
+
+static uint64_t checksum(struct view v)
+{
+    uint64_t h = 0xCBF29CE484222325ULL;
+    for (size_t i = 0; i < v.len; i++) {
+        h = (h ^ v.data[i]) * 0x100000001B3ULL;
+    }
+    return h;
+}
+
+static void put_u32(struct buf *b, uint32_t v)
+{
+    buf_put_u32(b, __builtin_bswap32(v)); /* buf writes big-endian, this format is little-endian */
+}
+
+static void put_u64(struct buf *b, uint64_t v)
+{
+    buf_put_u64(b, __builtin_bswap64(v));
+}
+
+static void put_i64(struct buf *b, int64_t v)
+{
+    put_u64(b, (uint64_t)v);
+}
+
+static void put_f64(struct buf *b, double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof(bits));
+    put_u64(b, bits);
+}
+
+static uint32_t get_u32(struct wire *w)
+{
+    return __builtin_bswap32(wire_u32(w));
+}
+
+static uint64_t get_u64(struct wire *w)
+{
+    return __builtin_bswap64(wire_u64(w));
+}
+
+static int64_t get_i64(struct wire *w)
+{
+    return (int64_t)get_u64(w);
+}
+
+static double get_f64(struct wire *w)
+{
+    uint64_t bits = get_u64(w);
+    double v;
+    memcpy(&v, &bits, sizeof(v));
+    return v;
+}
+
+/* A time, or CLOCK_NONE; anything else would overflow when it is compared. */
+static int64_t get_time(struct wire *w)
+{
+    int64_t us = get_i64(w);
+    if (us != CLOCK_NONE && (us < -1 || us > CLOCK_MAX_US)) {
+        wire_fail(w, ERR_MALFORMED);
+        return CLOCK_NONE;
+    }
+    return us;
+}
+
+static void save_slot(const struct engine *e, uint32_t i, struct buf *out)
+{
+    const struct engine_slot *slot = &e->slots[i];
+    const struct engine_slot_state *s = &e->snapshots[0]->slots[i];
+    put_u32(out, (uint32_t)slot->metric);
+    put_i64(out, s->last_us);
+    put_f64(out, s->last);
+    put_u64(out, slot->baseline_samples);
+    put_i64(out, slot->baseline_after_us);
+    put_u64(out, s->baseline_count);
+    put_f64(out, s->baseline_sum);
+}
+
+static void save_range(const struct engine *e, uint32_t i, struct buf *out)
+{
+    const struct engine_range *spec = &e->ranges[i];
+    const struct engine_series *series = &e->slots[spec->slot].series;
+    const struct engine_range_state *r = &e->snapshots[0]->ranges[i];
+    uint64_t count = r->end - r->tail;
+    int64_t tail_us = CLOCK_NONE;
+    if (!e->sealed && spec->saved_count > 0) { /* restored, but no replay has filled it yet */
+        count = spec->saved_count;
+        tail_us = spec->saved_tail_us;
+    } else if (count > 0) {
+        /* All of it has left by the base's time: the window is empty, and its sum exactly zero. */
+        int64_t edge_us = e->snapshots[0]->newest_us - spec->window_us;
+        count = engine_series_at(series, r->end - 1).ts_us <= edge_us ? 0 : count;
+        tail_us = count == 0 ? CLOCK_NONE : engine_series_at(series, r->tail).ts_us;
+    }
+    put_u32(out, (uint32_t)e->slots[spec->slot].metric);
+    put_i64(out, spec->window_us);
+    put_u64(out, count);
+    put_i64(out, tail_us);
+    put_f64(out, count == 0 ? 0 : r->sum);
+    put_f64(out, count == 0 ? 0 : r->carry);
+}
+
+static void save_machine(const struct engine *e, uint32_t i, struct buf *out)
+{
+    const struct engine_machine *m = &e->machines[i];
+    const struct engine_machine_state *s = &e->snapshots[0]->machines[i];
+    int64_t alert_id = 0;
+    if (s->phase == ENGINE_ACTIVE) {
+        alert_id = m->episodes.items[s->fired_count - 1 - m->episode_first].alert_id;
+    }
+    put_u32(out, (uint32_t)m->rule_id);
+    put_u32(out, (uint32_t)m->version);
+    put_i64(out, m->after_us);
+    put_i64(out, s->prev_us);
+    put_i64(out, s->since_us);
+    put_i64(out, s->clear_us);
+    put_i64(out, s->fired_us);
+    put_f64(out, s->value);
+    put_u32(out, (uint32_t)s->phase);
+    put_i64(out, alert_id);
+    put_u32(out, m->range_count);
+    for (uint32_t k = 0; k < m->range_count; k++) {
+        save_range(e, m->range_first + k, out);
+    }
+}
+
+/* Without a base, a replay begins with the oldest sample that is in, or that may still come. */
+static int64_t first_needed(const struct engine *e)
+{
+    if (e->history.count == 0) {
+        return e->first_us;
+    }
+    int64_t first_us = engine_history_at(&e->history, 0)->ts_us;
+    int64_t floor_us = e->watermark_us - e->lateness_us;
+    first_us = first_us < floor_us ? first_us : floor_us;
+    return first_us < CLOCK_MIN_US ? CLOCK_MIN_US : first_us;
+}
+
+void engine_save(const struct engine *e, struct buf *out)
+{
+    size_t start = out->len;
+    put_u32(out, SAVE_MAGIC);
+    put_u32(out, SAVE_FORMAT);
+    put_i64(out, e->snapshots[0]->newest_us);
+    put_i64(out, e->watermark_us);
+    put_i64(out, e->snapshots[0]->newest_us == CLOCK_NONE ? first_needed(e) : CLOCK_NONE);
+    put_u32(out, e->slot_count);
+    put_u32(out, e->machine_count);
+    for (uint32_t i = 0; i < e->slot_count; i++) {
+        save_slot(e, i, out);
+    }
+    for (uint32_t i = 0; i < e->machine_count; i++) {
+        save_machine(e, i, out);
+    }
+    if (buf_err(out) == ERR_OK) {
+        put_u64(out, checksum(view_of(out->data + start, out->len - start)));
+    }
+}
+
+/* Reads the same bytes twice: first to see that they are whole, then (`apply`) to take them. */
+struct loader {
+    struct engine *e;
+    struct wire w;
+    bool apply;
+    int64_t after_us; /* for rules and baselines that start afresh */
+};
+
+static void load_slot(struct loader *l)
+{
+    int32_t metric = (int32_t)get_u32(&l->w);
+    struct engine_slot_state s = {.last_us = get_time(&l->w)};
+    s.last = get_f64(&l->w);
+    uint64_t samples = get_u64(&l->w);
+    int64_t after_us = get_time(&l->w);
+    s.baseline_count = get_u64(&l->w);
+    s.baseline_sum = get_f64(&l->w);
+    if (s.baseline_count > samples) {
+        wire_fail(&l->w, ERR_MALFORMED);
+    }
+    uint32_t at = 0;
+    if (!l->apply || !engine_find_slot(l->e, metric, &at)) {
+        return;
+    }
+    struct engine_slot *slot = &l->e->slots[at];
+    if (samples == 0 || slot->baseline_samples != samples) {
+        s.baseline_count = 0; /* nobody counted, or another number is wanted now: seed anew */
+        s.baseline_sum = 0;
+    } else {
+        slot->baseline_fresh = false;
+        slot->baseline_after_us = after_us;
+    }
+    l->e->now->slots[at] = s;
+}
+
+static struct engine_machine *find_machine(struct engine *e, int32_t rule_id, int32_t version)
+{
+    for (uint32_t i = 0; i < e->machine_count; i++) {
+        if (e->machines[i].rule_id == rule_id && e->machines[i].version == version) {
+            return &e->machines[i];
+        }
+    }
+    return NULL;
+}
+
+/* m == NULL: read and skip. */
+static void load_range(struct loader *l, const struct engine_machine *m)
+{
+    int32_t metric = (int32_t)get_u32(&l->w);
+    int64_t window_us = get_i64(&l->w);
+    uint64_t count = get_u64(&l->w);
+    int64_t tail_us = get_i64(&l->w);
+    struct engine_range_state s = {.sum = get_f64(&l->w)};
+    s.carry = get_f64(&l->w);
+    if (count > ENGINE_WINDOW_POINTS_MAX || window_us <= 0 || window_us > RULE_WINDOW_MAX_US ||
+        (count > 0 && (tail_us < CLOCK_MIN_US || tail_us > CLOCK_MAX_US))) {
+        wire_fail(&l->w, ERR_MALFORMED);
+    }
+    for (uint32_t i = 0; m != NULL && i < m->range_count; i++) {
+        struct engine_range *r = &l->e->ranges[m->range_first + i];
+        if (l->e->slots[r->slot].metric == metric && r->window_us == window_us) {
+            r->saved_count = count;
+            r->saved_tail_us = tail_us;
+            l->e->now->ranges[m->range_first + i] = s;
+        }
+    }
+}
+
+static void take_machine(struct loader *l, struct engine_machine *m,
+                         const struct engine_machine_state *s, int64_t alert_id)
+{
+    struct engine *e = l->e;
+    e->now->machines[m - e->machines] = *s;
+    m->restored = true;
+    if (s->phase != ENGINE_ACTIVE) {
+        return;
+    }
+    struct engine_episode ep = {.alert_id = alert_id,
+                                .since_us = s->since_us,
+                                .fired_us = s->fired_us,
+                                .resolved_us = CLOCK_NONE,
+                                .value = s->value};
+    if (engine_episodes_push(&m->episodes, ep) != ERR_OK) {
+        e->failed = ERR_NOMEM;
+    }
+}
+
+static void load_machine(struct loader *l)
+{
+    int32_t rule_id = (int32_t)get_u32(&l->w);
+    int32_t version = (int32_t)get_u32(&l->w);
+    int64_t after_us = get_time(&l->w);
+    struct engine_machine_state s = {.prev_us = get_time(&l->w)};
+    s.since_us = get_time(&l->w);
+    s.clear_us = get_time(&l->w);
+    s.fired_us = get_time(&l->w);
+    s.value = get_f64(&l->w);
+    s.phase = get_u32(&l->w);
+    int64_t alert_id = get_i64(&l->w);
+    uint32_t ranges = get_u32(&l->w);
+    s.fired_count = s.phase == ENGINE_ACTIVE ? 1 : 0;
+    if (s.phase > ENGINE_ACTIVE || ranges > RULE_RANGES_MAX ||
+        (s.phase != ENGINE_NORMAL && s.since_us == CLOCK_NONE) ||
+        (s.phase == ENGINE_ACTIVE && s.fired_us == CLOCK_NONE)) {
+        wire_fail(&l->w, ERR_MALFORMED);
+        return;
+    }
+    struct engine_machine *m = l->apply ? find_machine(l->e, rule_id, version) : NULL;
+    if (m != NULL) {
+        m->after_us = after_us;
+        take_machine(l, m, &s, alert_id);
+    }
+    for (uint32_t i = 0; i < ranges; i++) {
+        load_range(l, m);
+    }
+}
+
+/* Rules and baselines of which nothing was saved begin at the watermark. */
+static void begin_afresh(struct loader *l, int64_t watermark_us)
+{
+    struct engine *e = l->e;
+    int64_t after_us = watermark_us > e->watermark_us ? watermark_us : e->watermark_us;
+    e->watermark_us = watermark_us;
+    for (uint32_t i = 0; i < e->machine_count; i++) {
+        e->machines[i].after_us = after_us;
+    }
+    for (uint32_t i = 0; i < e->slot_count; i++) {
+        e->slots[i].baseline_after_us = after_us;
+    }
+}
+
+static void load(struct loader *l)
+{
+    struct engine *e = l->e;
+    int64_t base_us = get_time(&l->w);
+    int64_t watermark_us = get_time(&l->w);
+    int64_t first_us = get_time(&l->w);
+    uint32_t slots = get_u32(&l->w);
+    uint32_t machines = get_u32(&l->w);
+    if (slots > SAVE_LIST_MAX || machines > SAVE_LIST_MAX || base_us > watermark_us) {
+        wire_fail(&l->w, ERR_MALFORMED);
+    }
+    if (l->apply) {
+        begin_afresh(l, watermark_us);
+        e->first_us = first_us;
+        e->now->newest_us = base_us;
+    }
+    for (uint32_t i = 0; i < slots && wire_err(&l->w) == ERR_OK; i++) {
+        load_slot(l);
+    }
+    for (uint32_t i = 0; i < machines && wire_err(&l->w) == ERR_OK; i++) {
+        load_machine(l);
+    }
+    if (wire_left(&l->w) != 0) {
+        wire_fail(&l->w, ERR_MALFORMED);
+    }
+    if (l->apply) {
+        engine_state_copy(e, e->snapshots[0], e->now);
+        if (base_us == CLOCK_NONE && first_us == CLOCK_NONE && watermark_us != CLOCK_NONE) {
+            engine_begin_at(e, watermark_us); /* saved by an engine that had no rules */
+        }
+    }
+}
+
+enum err engine_restore(struct engine *e, struct view state)
+{
+    if (e->mode != ENGINE_FRESH) {
+        return ERR_STATE;
+    }
+    if (state.len < SAVE_SUM_BYTES) {
+        return ERR_MALFORMED;
+    }
+    struct view body = view_of(state.data, state.len - SAVE_SUM_BYTES);
+    struct wire sum = wire_init(view_skip(state, body.len));
+    if (get_u64(&sum) != checksum(body)) {
+        return ERR_MALFORMED;
+    }
+    struct wire w = wire_init(body);
+    if (get_u32(&w) != SAVE_MAGIC || get_u32(&w) != SAVE_FORMAT) {
+        return ERR_MALFORMED;
+    }
+    struct loader check = {.e = e, .w = w};
+    load(&check);
+    if (wire_err(&check.w) != ERR_OK) {
+        return ERR_MALFORMED;
+    }
+    struct loader take = {.e = e, .w = w, .apply = true};
+    load(&take);
+    return e->failed;
+}
+
+static int by_fired(const struct engine_episode *a, const struct engine_episode *b)
+{
+    return (a->fired_us > b->fired_us) - (a->fired_us < b->fired_us);
+}
+
+enum err engine_restore_alert(struct engine *e, const struct engine_event *alert)
+{
+    struct engine_machine *m = NULL;
+    for (uint32_t i = 0; i < e->machine_count && m == NULL; i++) {
+        m = e->machines[i].rule_id == alert->rule_id ? &e->machines[i] : NULL;
+    }
+    if (m == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    if (e->mode != ENGINE_FRESH || !m->restored) {
+        return ERR_STATE;
+    }
+    struct engine_episode ep = {.alert_id = alert->alert_id,
+                                .since_us = alert->since_us,
+                                .fired_us = alert->fired_at_us,
+                                .resolved_us = alert->resolved_at_us,
+                                .value = alert->value};
+    if (engine_episodes_push(&m->told, ep) != ERR_OK) {
+        return ERR_NOMEM;
+    }
+    struct engine_episode *items = m->told.items;
+    for (uint32_t i = m->told.count - 1; i > 0 && by_fired(&items[i - 1], &items[i]) > 0; i--) {
+        struct engine_episode later = items[i - 1];
+        items[i - 1] = items[i];
+        items[i] = later;
+    }
+    return ERR_OK;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t engine_history_from(const struct engine *e)
+{
+    int64_t base_us = e->snapshots[0]->newest_us;
+    if (e->machine_count == 0) {
+        return CLOCK_NONE;
+    }
+    if (base_us == CLOCK_NONE) {
+        return e->first_us;
+    }
+    int64_t from_us = base_us - RULE_LOOKBACK_US;
+    for (uint32_t i = 0; i < e->slot_count; i++) {
+        from_us = earlier(from_us, base_us - e->slots[i].window_us);
+    }
+    for (uint32_t i = 0; i < e->range_count; i++) {
+        if (e->ranges[i].saved_count > 0) {
+            from_us = earlier(from_us, e->ranges[i].saved_tail_us);
+        }
+    }
+    return from_us < CLOCK_MIN_US ? CLOCK_MIN_US : from_us;
+}
+
+static void seal_range(struct engine *e, uint32_t range)
+{
+    const struct engine_range *spec = &e->ranges[range];
+    const struct engine_series *s = &e->slots[spec->slot].series;
+    struct engine_range_state *r = &e->now->ranges[range];
+    if (spec->saved_count == 0) {
+        return; /* empty: it looks at the whole series when it is first asked */
+    }
+    uint64_t tail = s->first;
+    while (tail < s->end && engine_series_at(s, tail).ts_us < spec->saved_tail_us) {
+        tail++;
+    }
+    r->tail = tail;
+    r->end = s->end;
+    if (r->end - r->tail != spec->saved_count) {
+        engine_range_recount(e, range); /* stored samples are gone, or more than were known then */
+    }
+}
+
+void engine_seal(struct engine *e)
+{
+    if (e->sealed) {
+        return;
+    }
+    e->sealed = true;
+    for (uint32_t i = 0; i < e->slot_count; i++) {
+        e->now->slots[i].end = e->slots[i].series.end;
+    }
+    for (uint32_t i = 0; i < e->range_count; i++) {
+        seal_range(e, i);
+    }
+    engine_state_copy(e, e->snapshots[0], e->now);
+}

@@ -1,0 +1,100 @@
+/*
+ * window: running sums over (t - W, t].
+ *
+ * What left the window is subtracted first, then what came is added, both with Neumaier's
+ * compensation; an empty window is exactly zero again. The sum is part of the state, so the result
+ * is a fold over the sorted samples and has the same bits whatever order they arrived in. A window
+ * keeps its newest ENGINE_WINDOW_POINTS_MAX readings.
+ */
+#include <math.h>
+
+#include "rules/inside.h"
+
+/* A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", 1974. */
+static void sum_add(struct engine_range_state *r, double v)
+{
+    double sum = r->sum + v;
+    r->carry += fabs(r->sum) >= fabs(v) ? (r->sum - sum) + v : (v - sum) + r->sum;
+    r->sum = sum;
+}
+
+static void drop_tail(struct engine_range_state *r, const struct engine_series *s, bool sums)
+{
+    if (sums) {
+        sum_add(r, -engine_series_at(s, r->tail).value);
+    }
+    r->tail++;
+    if (r->tail == r->end) {
+        r->sum = 0;
+        r->carry = 0;
+    }
+}
+
+void engine_range_advance(struct engine *e, uint32_t range, int64_t t_us)
+{
+    const struct engine_range *spec = &e->ranges[range];
+    const struct engine_series *s = &e->slots[spec->slot].series;
+    struct engine_range_state *r = &e->now->ranges[range];
+    uint64_t end = e->now->slots[spec->slot].end;
+    int64_t edge_us = t_us - spec->window_us;
+    while (r->tail < r->end && engine_series_at(s, r->tail).ts_us <= edge_us) {
+        drop_tail(r, s, spec->sums);
+    }
+    if (r->tail == r->end) { /* empty: start at the oldest point inside */
+        uint64_t n = r->end > s->first ? r->end : s->first;
+        while (n < end && engine_series_at(s, n).ts_us <= edge_us) {
+            n++;
+        }
+        *r = (struct engine_range_state){.tail = n, .end = n};
+    }
+    while (r->end < end) {
+        if (r->end - r->tail == ENGINE_WINDOW_POINTS_MAX) {
+            drop_tail(r, s, spec->sums);
+        }
+        if (spec->sums) {
+            sum_add(r, engine_series_at(s, r->end).value);
+        }
+        r->end++;
+    }
+}
+
+void engine_range_recount(struct engine *e, uint32_t range)
+{
+    const struct engine_series *s = &e->slots[e->ranges[range].slot].series;
+    struct engine_range_state *r = &e->now->ranges[range];
+    r->sum = 0;
+    r->carry = 0;
+    for (uint64_t n = r->tail; n < r->end; n++) {
+        sum_add(r, engine_series_at(s, n).value);
+    }
+}
+
+double engine_range_value(const struct engine *e, const struct engine_input *in)
+{
+    const struct engine_series *s = &e->slots[in->slot].series;
+    const struct engine_range_state *r = &e->now->ranges[in->range];
+    uint64_t count = r->end - r->tail;
+    if (in->fn == RULE_RANGE_PRESENT) {
+        return count > 0 ? 1.0 : 0.0;
+    }
+    if (count == 0) {
+        return (double)NAN;
+    }
+    switch (in->fn) {
+    case RULE_RANGE_AVG:
+        return (r->sum + r->carry) / (double)count;
+    case RULE_RANGE_SUM:
+        return r->sum + r->carry;
+    case RULE_RANGE_MIN:
+        return engine_series_extreme(s, r->tail, r->end, false);
+    case RULE_RANGE_MAX:
+        return engine_series_extreme(s, r->tail, r->end, true);
+    case RULE_RANGE_COUNT:
+        return (double)count;
+    case RULE_RANGE_LAST:
+        return engine_series_at(s, r->end - 1).value;
+    case RULE_RANGE_PRESENT:
+        break;
+    }
+    return (double)NAN;
+}
