@@ -132,8 +132,10 @@ static bool put_copy(struct db *db, const struct batch *b, enum row_choice choic
 /* "COPY samples, line 17, column extra" -> 17; 0: not a row's fault. */
 static uint32_t error_row(const PGresult *r)
 {
-    const char *context = PQresultErrorField(r, PG_DIAG_CONTEXT);
-    const char *line = context == NULL ? NULL : strstr(context, ", line ");
+    const char *context =
+        PQresultErrorField(r, PG_DIAG_CONTEXT); /* "JSON data, line 1: …" may stand before it */
+    const char *copy = context == NULL ? NULL : strstr(context, "COPY ");
+    const char *line = copy == NULL ? NULL : strstr(copy, ", line ");
     return line == NULL ? 0 : (uint32_t)strtoul(line + 7, NULL, 10);
 }
 
@@ -153,7 +155,7 @@ static enum err row_poison(struct db *db, struct batch *b, enum row_choice choic
         struct batch_op *op = batch_op(
             b, "INSERT INTO rejected_messages (received_at, device, topic, reason, detail, payload,"
                " size) VALUES (now(), coalesce((SELECT name FROM devices WHERE id = $1), ''), '',"
-               " 'database refused the data', $2, $3, octet_length($3))");
+               " 'database refused the data', $2, $3::bytea, octet_length($3::bytea))");
         batch_op_int(b, op, keys[i].device_id);
         batch_op_str(b, op, db->error);
         batch_op_bytes(b, op,

@@ -1,0 +1,60 @@
+/*
+ * signalbox: one program, many subcommands. Each lives in a file of its own; this one only finds
+ * it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "app/commands.h"
+#include "base/check.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *words;
+} commands[] = {
+    {"serve", app_serve, "run the server"},
+    {"migrate", cli_migrate, "bring the database schema up to date"},
+    {"check-config", cli_check_config, "check settings, print them, or print a sample file"},
+    {"init", cli_init, "write settings, a local CA and the server's certificate"},
+    {"ca", cli_ca, "create the local CA, issue certificates"},
+    {"token", cli_token, "create, list and revoke API tokens"},
+    {"device", cli_device, "create, import, list devices and their credentials"},
+    {"rule", cli_rule, "apply, list, show and delete rules"},
+    {"alert", cli_alert, "list, acknowledge and watch alerts"},
+    {"command", cli_command, "send commands to devices and follow them"},
+    {"fleet", app_fleet, "simulate devices, or replay recordings as devices"},
+    {"doctor", cli_doctor, "check settings, database, certificates and limits"},
+    {"version", cli_version, "print the version"},
+};
+
+static void print_usage(FILE *out)
+{
+    (void)fprintf(out, "signalbox " SIGNALBOX_VERSION
+                       ": the central server for machines that report and obey\n\n"
+                       "usage: signalbox COMMAND [OPTIONS]\n\n");
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        (void)fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].words);
+    }
+    (void)fprintf(out, "\n`signalbox COMMAND --help` tells more.\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return 2;
+    }
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            return commands[i].run(argc - 1, argv + 1);
+        }
+    }
+    bool help = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                strcmp(argv[1], "help") == 0;
+    if (!help) {
+        (void)fprintf(stderr, "signalbox: unknown command `%s`\n\n", argv[1]);
+    }
+    print_usage(help ? stdout : stderr);
+    return help ? 0 : 2;
+}
