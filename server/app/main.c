@@ -39,8 +39,21 @@ static void print_usage(FILE *out)
     (void)fprintf(out, "\n`signalbox COMMAND --help` tells more.\n");
 }
 
+/* `signalbox --config FILE COMMAND …` is `signalbox COMMAND --config FILE …`. */
+static void config_behind_command(int argc, char **argv)
+{
+    if (argc >= 4 && strcmp(argv[1], "--config") == 0) {
+        char *option = argv[1];
+        char *file = argv[2];
+        argv[1] = argv[3];
+        argv[2] = option;
+        argv[3] = file;
+    }
+}
+
 int main(int argc, char **argv)
 {
+    config_behind_command(argc, argv);
     if (argc < 2) {
         print_usage(stderr);
         return 2;

@@ -804,10 +804,10 @@ static void changed_run(struct mail *mail)
 {
     struct changed_mail *m = CONTAINER_OF(mail, struct changed_mail, mail);
     struct ingest *in = m->in;
-    if (m->kind == CATALOG_RULE) {
+    if (m->kind == CATALOG_RULE && !in->stopping) {
         core_reload_for_rule(in, m->id);
     }
-    for (int32_t i = 0; m->kind != CATALOG_RULE && i < in->device_cap; i++) {
+    for (int32_t i = 0; m->kind != CATALOG_RULE && !in->stopping && i < in->device_cap; i++) {
         struct core_device *cd = in->devices[i];
         bool hit = cd != NULL && (m->kind == CATALOG_DEVICE
                                       ? cd->id == m->id
