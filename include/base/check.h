@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 #define CHECK(cond)                                  \
     do {                                             \
         if (__builtin_expect(!(cond), 0)) {          \

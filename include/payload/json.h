@@ -4,16 +4,20 @@
  *
  *     payload_json_init(&j, body, arena, 16);
  *     while ((kind = payload_json_next(&j, &event)) > PAYLOAD_END) { … }
- *     if (kind == PAYLOAD_ERROR) { payload_json_error(&j) says what and where }
+ *     if (kind == PAYLOAD_ERROR) { j.err, j.err_at and j.err_words say what and where }
  *
  * A member of an object is one event: its value with its key beside it.
  *
  * Ownership: keys and texts are views into the body, or into the arena when they had escapes.
- * Without an arena escapes are checked and left as they are. Errors:    sticky. ERR_SHORT: the text
- * ends too early; ERR_SYNTAX; ERR_UTF8: also an escape that is half of a surrogate pair; ERR_RANGE:
- * a number beyond IEEE double; ERR_LIMIT: nesting; ERR_NOMEM: the arena. Limits:    depth_max, at
- * most PAYLOAD_DEPTH_MAX. A key twice in one object is the caller's affair. Numbers:   the nearest
- * double, ties to even, for any number of digits in linear time.
+ * Without an arena escapes are checked and left as they are.
+ *
+ * Errors: sticky. ERR_SHORT: the text ends too early; ERR_SYNTAX; ERR_UTF8: also an escape that is
+ * half of a surrogate pair; ERR_RANGE: a number beyond IEEE double; ERR_LIMIT: nesting; ERR_NOMEM:
+ * the arena.
+ *
+ * Limits: depth_max, at most PAYLOAD_DEPTH_MAX. A key twice in one object is the caller's affair.
+ *
+ * Numbers: the nearest double, ties to even, for any number of digits in linear time.
  */
 #pragma once
 

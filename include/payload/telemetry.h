@@ -1,14 +1,26 @@
 /*
  * telemetry: device payloads -> samples. ThingsBoard's shapes: {"k":v} | {"ts":ms,"values":{…}} |
- * an array of either, and the gateway form {"Device A":[{"ts":…,"values":{…}}], …}.
+ * an array of either, and the gateway form {"pump-7":[{"ts":…,"values":{…}}], …}.
  *
- * Pure: no I/O, no clock. Ownership: everything returned lives in the arena and in `body`; both
- * must stay. Errors:  ret_error says where (JSON pointer, byte offset) and what was expected;
- * nothing is interned then. Limits:  struct payload_limits, each with its own error. Numbers: IEEE
- * double, correctly rounded; beyond its range is ERR_RANGE. null means "no value" and is skipped.
- *          Objects and arrays as values are ERR_TYPE; a key twice in one object is ERR_EXISTS.
- * Times:   ts is epoch milliseconds, an integer (or a fraction) within years 1970 to 9999, else
- * ERR_RANGE.
+ * Forms: an object of exactly "ts" (number) and "values" (object) is the timed form; any other is
+ * flat, and there "ts" is a metric.
+ *
+ * Pure: no I/O, no clock.
+ *
+ * Ownership: everything returned lives in the arena and in `body`; both must stay.
+ *
+ * Errors: ret_error says where (JSON pointer, byte offset) and what was expected; nothing is
+ * interned then, except when the table of names ran full (ERR_FULL). ERR_SHORT, ERR_SYNTAX,
+ * ERR_UTF8: no JSON; ERR_MALFORMED: a name that is not allowed; ERR_UNSUPPORTED: a text with
+ * U+0000; ERR_NOMEM: the arena.
+ *
+ * Limits: struct payload_limits, each with its own words: ERR_LIMIT.
+ *
+ * Numbers: IEEE double, correctly rounded; beyond its range is ERR_RANGE. null means "no value" and
+ * is skipped. Objects and arrays as values are ERR_TYPE; a key twice in one object is ERR_EXISTS.
+ *
+ * Times: ts is epoch milliseconds, an integer (or a fraction, rounded to µs) within years 1970 to
+ * 9999, else ERR_RANGE.
  */
 #pragma once
 
@@ -19,9 +31,9 @@
 #include "model/sample.h"
 
 struct payload_limits {
-    uint32_t depth_max;   /* nesting of the JSON text */
-    uint32_t values_max;  /* values in one message, over all samples */
-    uint32_t samples_max; /* samples in one message */
+    uint32_t depth_max;   /* nesting of the JSON text; above 64 counts as 64 */
+    uint32_t values_max;  /* values in one message, over all samples, nulls included */
+    uint32_t samples_max; /* samples in one message, empty ones included; also devices */
     uint32_t text_max;    /* bytes of one text value */
 };
 
@@ -47,9 +59,8 @@ struct payload_ctx {
 };
 
 struct payload_samples {
-    struct sample *
-        first; /* linked by next, in the order of the message; values sorted, ERR_OK means sorted */
-    uint32_t count; /* samples; one without any value is left out */
+    struct sample *first; /* linked by next, in the order of the message; values sorted */
+    uint32_t count;       /* samples; one without any value is left out */
     uint32_t values;
 };
 
@@ -72,6 +83,8 @@ NODISCARD enum err payload_gateway_device(const struct payload_ctx *ctx, struct 
                                           struct view *ret_name, struct view *ret_type,
                                           struct payload_error *ret_error);
 /* Any complete JSON text within depth_max: an object when `object_only`. For attributes and command
- * answers, which are kept as they are. */
+ * answers, which are kept as they are in jsonb; what jsonb cannot keep is refused too: U+0000
+ * (ERR_UNSUPPORTED), numbers of more than 400 bytes or 3 digits of exponent (ERR_RANGE). A key
+ * twice is not looked for: jsonb keeps the last one. */
 NODISCARD enum err payload_json_check(const struct payload_ctx *ctx, struct view body,
                                       bool object_only, struct payload_error *ret_error);

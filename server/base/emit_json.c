@@ -108,7 +108,7 @@ void emit_json_real(struct emit_json *j, double v)
         return;
     }
     emit_comma(j);
-    char text[32];
+    char text[40];
     /* Below the normal range a double has fewer digits than 15. */
     for (int digits = v != 0 && !isnormal(v) ? 1 : 15; digits <= 17; digits++) {
         (void)snprintf(text, sizeof(text), "%.*g", digits, v);

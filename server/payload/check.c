@@ -1,11 +1,12 @@
 /*
  * Documents that are kept as they are end up in jsonb columns. PostgreSQL refuses some that RFC
- * 8259 allows: the character U+0000, and numbers with more decimals than numeric has. They are
- * refused here, where the sender still can be told.
+ * 8259 allows: the character U+0000, and numbers with more than 16383 decimals. They are refused
+ * here, where the sender still can be told. jsonb writes numbers out in full: the limit of the
+ * exponent also keeps a short document from becoming a thousand times as long when it is read.
  */
 #include "payload/decode.h"
 
-enum { NUMBER_BYTES_MAX = 400, EXPONENT_DIGITS_MAX = 4 };
+enum { NUMBER_BYTES_MAX = 400, EXPONENT_DIGITS_MAX = 3 };
 
 /* An odd number of backslashes in front of u0000. */
 static bool has_nul_escape(struct view raw)
