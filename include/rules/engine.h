@@ -85,8 +85,10 @@ void engine_save(const struct engine *e, struct buf *out);
 /* ERR_MALFORMED: not ours or of another format. State of rules that are gone or have another
  * version is skipped and those rules start afresh at the saved watermark. */
 NODISCARD enum err engine_restore(struct engine *e, struct view state);
-/* The alerts of this device that are open or ended after the saved snapshot: what was reported
- * already. */
+/* The alerts of this device that are open, or that ended lately: what was reported already, without
+ * those retracted. One that ended before the saved snapshot is ignored, so rather too many than too
+ * few. ERR_NOT_FOUND: no such rule here; ERR_STATE: the rule starts afresh and will never end this
+ * alert. */
 NODISCARD enum err engine_restore_alert(struct engine *e, const struct engine_event *alert);
 int64_t engine_history_from(const struct engine *e); /* CLOCK_NONE: nothing needed */
 /* A stored sample that is not flagged late or clock; in order of (ts, seq). Nothing is reported

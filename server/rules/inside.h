@@ -123,7 +123,8 @@ enum engine_mode {
 struct engine {
     struct device *device;
     enum engine_mode mode;
-    bool quiet;      /* the fold runs again: record, do not report */
+    bool quiet; /* the fold runs again: record, do not report */
+    bool restored;
     enum err failed; /* out of memory once: of no use any more */
     int64_t lateness_us, spacing_us;
     int64_t watermark_us;

@@ -90,7 +90,7 @@ static void save_slot(const struct engine *e, uint32_t i, struct buf *out)
     put_i64(out, s->last_us);
     put_f64(out, s->last);
     put_u64(out, slot->baseline_samples);
-    put_i64(out, slot->baseline_after_us);
+    put_i64(out, slot->baseline_samples == 0 ? CLOCK_NONE : slot->baseline_after_us);
     put_u64(out, s->baseline_count);
     put_f64(out, s->baseline_sum);
 }
@@ -320,7 +320,8 @@ static void load(struct loader *l)
     }
     if (l->apply) {
         begin_afresh(l, watermark_us);
-        e->first_us = first_us;
+        /* Saved before the first sample: whatever is stored came after. */
+        e->first_us = watermark_us == CLOCK_NONE ? CLOCK_MIN_US : first_us;
         e->now->newest_us = base_us;
     }
     for (uint32_t i = 0; i < slots && wire_err(&l->w) == ERR_OK; i++) {
@@ -342,7 +343,7 @@ static void load(struct loader *l)
 
 enum err engine_restore(struct engine *e, struct view state)
 {
-    if (e->mode != ENGINE_FRESH) {
+    if (e->mode != ENGINE_FRESH || e->restored) {
         return ERR_STATE;
     }
     if (state.len < SAVE_SUM_BYTES) {
@@ -364,6 +365,7 @@ enum err engine_restore(struct engine *e, struct view state)
     }
     struct loader take = {.e = e, .w = w, .apply = true};
     load(&take);
+    e->restored = true;
     return e->failed;
 }
 
@@ -383,6 +385,10 @@ enum err engine_restore_alert(struct engine *e, const struct engine_event *alert
     }
     if (e->mode != ENGINE_FRESH || !m->restored) {
         return ERR_STATE;
+    }
+    if (alert->resolved_at_us != CLOCK_NONE &&
+        alert->resolved_at_us <= e->snapshots[0]->newest_us) {
+        return ERR_OK; /* over before the snapshot: nothing can change it */
     }
     struct engine_episode ep = {.alert_id = alert->alert_id,
                                 .since_us = alert->since_us,
