@@ -319,9 +319,10 @@ static enum err timestamp(struct decode *d, const struct form *form, int64_t *re
     if (form->ts_kind != PAYLOAD_NUMBER) {
         return decode_fail_kind(d, form->ts.at, "a number", form->ts_kind);
     }
+    const int64_t end_ms = CLOCK_MAX_US / 1000 + 1;
     double ms = form->ts.number;
     /* First as doubles: a conversion to int64_t must not overflow. */
-    if (ms >= 0 && ms < (double)(CLOCK_MAX_US / 1000 + 1)) {
+    if (ms >= 0 && ms < (double)end_ms) {
         /* Whole milliseconds apart: ms * 1000 would not be exact in the far future. */
         int64_t whole = (int64_t)ms;
         int64_t us = whole * 1000 + llround((ms - (double)whole) * 1000);
