@@ -27,6 +27,9 @@ NODISCARD enum err ca_key_new(EVP_PKEY **ret_key); /* P-256 */
 /* The CSR's key after its signature was verified. ERR_UNSUPPORTED: a weak or unknown kind of key.
  */
 NODISCARD enum err ca_csr_key(const char *csr_pem, EVP_PKEY **ret_key);
+/* ERR_STATE: not a pair. ca_load() also asks for a CA's certificate. */
+NODISCARD enum err ca_read_pair(const char *cert_file, const char *key_file, X509 **ret_cert,
+                                EVP_PKEY **ret_key);
 NODISCARD enum err ca_load(const char *cert_file, const char *key_file, X509 **ret_cert,
                            EVP_PKEY **ret_key);
 /* PEM texts; NULL: out of memory. */

@@ -175,7 +175,8 @@ static int no_password(char *buf, int size, int writing, void *arg)
     return -1;
 }
 
-enum err ca_load(const char *cert_file, const char *key_file, X509 **ret_cert, EVP_PKEY **ret_key)
+enum err ca_read_pair(const char *cert_file, const char *key_file, X509 **ret_cert,
+                      EVP_PKEY **ret_key)
 {
     BIO *cert_bio = BIO_new_file(cert_file, "r");
     BIO *key_bio = BIO_new_file(key_file, "r");
@@ -187,8 +188,8 @@ enum err ca_load(const char *cert_file, const char *key_file, X509 **ret_cert, E
         key = PEM_read_bio_PrivateKey(key_bio, NULL, no_password, NULL);
         e = cert == NULL || key == NULL ? ERR_MALFORMED : ERR_OK;
     }
-    if (e == ERR_OK && (X509_check_private_key(cert, key) != 1 || X509_check_ca(cert) != 1)) {
-        e = ERR_STATE; /* not a pair, or no CA */
+    if (e == ERR_OK && X509_check_private_key(cert, key) != 1) {
+        e = ERR_STATE;
     }
     BIO_free(cert_bio);
     BIO_free(key_bio);
@@ -201,6 +202,23 @@ enum err ca_load(const char *cert_file, const char *key_file, X509 **ret_cert, E
     *ret_cert = cert;
     *ret_key = key;
     return ERR_OK;
+}
+
+enum err ca_load(const char *cert_file, const char *key_file, X509 **ret_cert, EVP_PKEY **ret_key)
+{
+    X509 *cert = NULL;
+    EVP_PKEY *key = NULL;
+    enum err e = ca_read_pair(cert_file, key_file, &cert, &key);
+    if (e == ERR_OK && X509_check_ca(cert) != 1) {
+        X509_free(cert);
+        EVP_PKEY_free(key);
+        return ERR_STATE;
+    }
+    if (e == ERR_OK) {
+        *ret_cert = cert;
+        *ret_key = key;
+    }
+    return e;
 }
 
 static char *bio_text(BIO *bio)

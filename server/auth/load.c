@@ -83,58 +83,47 @@ static enum err make_chain(const struct db_result *rows, int row, int count,
     return ERR_OK;
 }
 
-/* Under the lock: what the device had before is taken out; the caller frees it. */
-static struct credential *take_out(struct auth *a, int32_t device_id)
-{
-    struct credential *old = map_remove(&a->by_device, view_of(&device_id, sizeof(device_id)));
-    for (struct credential *c = old; c != NULL; c = c->next) {
-        (void)map_remove(&a->by_hash, view_of(c->hash, sizeof(c->hash)));
-    }
-    return old;
-}
+/* Both maps of one set of credentials. */
+struct credential_maps {
+    struct map by_hash;
+    struct map by_device;
+};
 
-/* Takes the chain. When memory fails the device is left without credentials: no rather than stale.
- */
-static enum err publish_chain(struct auth *a, int32_t device_id, struct credential *chain)
+/* Takes the chain, also when it fails. */
+static enum err add_chain(struct map *by_hash, struct map *by_device, int32_t device_id,
+                          struct credential *chain)
 {
     void *ignored = NULL;
-    enum err e = ERR_OK;
-    lock_take(&a->lock);
-    struct credential *old = take_out(a, device_id);
-    if (chain != NULL) {
-        e = map_put(&a->by_device, view_of(&device_id, sizeof(device_id)), chain, &ignored);
+    if (chain == NULL) {
+        return ERR_OK;
     }
+    enum err e = map_put(by_device, view_of(&device_id, sizeof(device_id)), chain, &ignored);
     for (struct credential *c = chain; e == ERR_OK && c != NULL; c = c->next) {
-        e = map_put(&a->by_hash, view_of(c->hash, sizeof(c->hash)), c, &ignored);
+        e = map_put(by_hash, view_of(c->hash, sizeof(c->hash)), c, &ignored);
     }
     if (e != ERR_OK) {
-        (void)take_out(a, device_id);
+        (void)map_remove(by_device, view_of(&device_id, sizeof(device_id)));
         for (struct credential *c = chain; c != NULL; c = c->next) {
-            (void)map_remove(&a->by_hash, view_of(c->hash, sizeof(c->hash)));
+            (void)map_remove(by_hash, view_of(c->hash, sizeof(c->hash)));
         }
         free_chain(chain);
     }
-    lock_give(&a->lock);
-    free_chain(old);
     return e;
 }
 
-static enum err read_credentials(struct auth *a, struct db *db, const int32_t *device_id)
+static void maps_fini(struct credential_maps *m)
 {
-    struct db_result *rows = NULL;
-    struct db_params p = {0};
-    if (device_id == NULL) {
-        db_null(&p);
-    } else {
-        db_int(&p, *device_id);
+    MAP_FOREACH (at, &m->by_device) {
+        free_chain(at->value);
     }
-    enum err e = db_query(db, sql_credentials, &p, &rows);
-    if (e != ERR_OK) {
-        return e;
-    }
-    if (device_id != NULL && db_rows(rows) == 0) {
-        e = publish_chain(a, *device_id, NULL);
-    }
+    map_fini(&m->by_hash);
+    map_fini(&m->by_device);
+}
+
+/* All rows of a result, sorted by device, into maps. */
+static enum err fill_maps(const struct db_result *rows, struct credential_maps *m)
+{
+    enum err e = ERR_OK;
     for (int i = 0; e == ERR_OK && i < db_rows(rows);) {
         int64_t id = db_get_int(rows, i, 1);
         int n = 1;
@@ -144,11 +133,69 @@ static enum err read_credentials(struct auth *a, struct db *db, const int32_t *d
         struct credential *chain = NULL;
         e = make_chain(rows, i, n, &chain);
         if (e == ERR_OK) {
-            e = publish_chain(a, (int32_t)id, chain);
+            e = add_chain(&m->by_hash, &m->by_device, (int32_t)id, chain);
         }
         i += n;
     }
+    return e;
+}
+
+static enum err read_credentials(struct db *db, const int32_t *device_id,
+                                 struct db_result **ret_rows)
+{
+    struct db_params p = {0};
+    if (device_id == NULL) {
+        db_null(&p);
+    } else {
+        db_int(&p, *device_id);
+    }
+    return db_query(db, sql_credentials, &p, ret_rows);
+}
+
+static enum err load_credentials(struct auth *a, struct db *db)
+{
+    struct db_result *rows = NULL;
+    struct credential_maps maps = {0};
+    enum err e = read_credentials(db, NULL, &rows);
+    if (e == ERR_OK) {
+        e = fill_maps(rows, &maps);
+    }
+    if (e == ERR_OK) {
+        lock_take(&a->lock);
+        struct credential_maps old = {.by_hash = a->by_hash, .by_device = a->by_device};
+        a->by_hash = maps.by_hash;
+        a->by_device = maps.by_device;
+        maps = old;
+        lock_give(&a->lock);
+    }
+    maps_fini(&maps);
     db_result_free(rows);
+    return e;
+}
+
+/* When memory fails the device is left without credentials: no rather than stale. */
+static enum err refresh_credentials(struct auth *a, struct db *db, int32_t device_id)
+{
+    struct db_result *rows = NULL;
+    struct credential *chain = NULL;
+    enum err e = read_credentials(db, &device_id, &rows);
+    if (e == ERR_OK && db_rows(rows) > 0) {
+        e = make_chain(rows, 0, db_rows(rows), &chain);
+    }
+    db_result_free(rows);
+    if (e != ERR_OK && e != ERR_NOMEM) {
+        return e;
+    }
+    lock_take(&a->lock);
+    struct credential *old = map_remove(&a->by_device, view_of(&device_id, sizeof(device_id)));
+    for (struct credential *c = old; c != NULL; c = c->next) {
+        (void)map_remove(&a->by_hash, view_of(c->hash, sizeof(c->hash)));
+    }
+    if (e == ERR_OK) {
+        e = add_chain(&a->by_hash, &a->by_device, device_id, chain);
+    }
+    lock_give(&a->lock);
+    free_chain(old);
     return e;
 }
 
@@ -253,7 +300,7 @@ static enum err read_tokens(struct auth *a, struct db *db)
 enum err auth_load(struct auth *a, struct db *db)
 {
     lock_take(&a->reading);
-    enum err e = read_credentials(a, db, NULL);
+    enum err e = load_credentials(a, db);
     if (e == ERR_OK) {
         e = read_tokens(a, db);
     }
@@ -264,7 +311,7 @@ enum err auth_load(struct auth *a, struct db *db)
 enum err auth_refresh_device(struct auth *a, struct db *db, int32_t device_id)
 {
     lock_take(&a->reading);
-    enum err e = read_credentials(a, db, &device_id);
+    enum err e = refresh_credentials(a, db, device_id);
     lock_give(&a->reading);
     return e;
 }

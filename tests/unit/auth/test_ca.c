@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "auth/ca.h"
+#include "auth/certificate.h"
 #include "auth_bench.h"
 #include "base/check.h"
 
@@ -422,6 +423,38 @@ Test(certificate, a_name_longer_than_a_common_name_may_be_goes_into_the_san)
     X509_free(cert);
     X509_free(ca);
     free((void *)der.data);
+    auth_issued_fini(&s);
+    ca_dir_close(&c);
+}
+
+Test(certificate, a_file_is_described_for_people)
+{
+    struct ca_dir c;
+    struct auth_issued s = {0};
+    struct auth_certificate_info info;
+    ca_dir_open(&c);
+    cr_assert_eq(auth_certificate_read(c.cert, &info), ERR_OK);
+    cr_expect(info.is_ca);
+    cr_expect_str_eq(info.subject, "CN=test CA");
+    cr_expect_str_eq(info.issuer, "CN=test CA");
+    cr_expect_eq(strlen(info.fingerprint), 64);
+    cr_expect_eq(auth_certificate_pair(c.cert, c.key), ERR_OK);
+    cr_assert_eq(
+        auth_ca_issue(c.cert, c.key, "box.example,127.0.0.1,::1", AUTH_USAGE_SERVER, NULL, 30, &s),
+        ERR_OK);
+    char path[128];
+    snprintf(path, sizeof(path), "%s/server.pem", c.dir);
+    FILE *f = fopen(path, "w");
+    fputs(s.certificate, f);
+    fclose(f);
+    cr_assert_eq(auth_certificate_read(path, &info), ERR_OK);
+    cr_expect_not(info.is_ca);
+    cr_expect_str_eq(info.names, "box.example,127.0.0.1,::1");
+    cr_expect_eq(info.not_after_us, s.not_after_us);
+    cr_expect_eq(auth_certificate_pair(path, c.key), ERR_STATE);
+    cr_expect_eq(auth_certificate_read("/nonexistent", &info), ERR_IO);
+    cr_expect_eq(auth_certificate_read(c.key, &info), ERR_MALFORMED);
+    unlink(path);
     auth_issued_fini(&s);
     ca_dir_close(&c);
 }

@@ -100,6 +100,11 @@ Test(auth_load, credentials_follow_their_rows)
     cr_expect_not(comes_in(&w, "token-one", "d1"));
     cr_expect(comes_in(&w, "token-two", "d1"));
 
+    sql(&w, "UPDATE credentials SET revoked_at = now() WHERE hash = sha256('token-three')");
+    cr_assert_eq(auth_load(w.auth, w.db), ERR_OK);
+    cr_expect_not(comes_in(&w, "token-three", "d2"), "loading again forgets what is gone");
+    cr_expect(comes_in(&w, "token-two", "d1"));
+
     int32_t gone = device_id(&w, "d1");
     sql(&w, "DELETE FROM devices WHERE name = 'd1'");
     cr_expect(comes_in(&w, "token-two", "d1"), "until somebody says so");
