@@ -29,6 +29,8 @@
     X(AUTH_REFUSED, "auth_refused_total", "counter", "connections refused for their credential")   \
     X(PROTOCOL_ERRORS, "protocol_errors_total", "counter",                                         \
       "connections closed for a protocol violation")                                               \
+    X(PUBLISHES_DENIED, "publishes_denied_total", "counter",                                       \
+      "publishes to topics that their device may not use")                                         \
     X(BYTES_RECEIVED, "device_bytes_received_total", "counter",                                    \
       "bytes read from devices, TLS included")                                                     \
     X(BYTES_SENT, "device_bytes_sent_total", "counter", "bytes written to devices, TLS included")  \
