@@ -82,6 +82,11 @@ NODISCARD enum err payload_gateway_telemetry(const struct payload_ctx *ctx, stru
 NODISCARD enum err payload_gateway_device(const struct payload_ctx *ctx, struct view body,
                                           struct view *ret_name, struct view *ret_type,
                                           struct payload_error *ret_error);
+/* v1/gateway/rpc: a child's answer to a command, {"device":"name","id":7,"data":…}. ret_data: the
+ * bytes of the value as they are. */
+NODISCARD enum err payload_gateway_answer(const struct payload_ctx *ctx, struct view body,
+                                          struct view *ret_name, int64_t *ret_id,
+                                          struct view *ret_data, struct payload_error *ret_error);
 /* Any complete JSON text within depth_max: an object when `object_only`. For attributes and command
  * answers, which are kept as they are in jsonb; what jsonb cannot keep is refused too: U+0000
  * (ERR_UNSUPPORTED), numbers of more than 400 bytes or 3 digits of exponent (ERR_RANGE). A key

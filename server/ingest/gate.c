@@ -255,6 +255,25 @@ static enum err gate_gateway_child(struct gate_publish *gp, bool connected)
     return ERR_OK;
 }
 
+static enum err gate_gateway_answer(struct gate_publish *gp)
+{
+    struct payload_ctx ctx = gate_context(gp);
+    struct view name;
+    struct view data;
+    int64_t id = 0;
+    struct payload_error why;
+    if (payload_gateway_answer(&ctx, gp->body, &name, &id, &data, &why) != ERR_OK) {
+        return gate_reject(gp, &why);
+    }
+    struct ingest_message *m = gate_child(gp, INGEST_ANSWER, name);
+    if (m == NULL) {
+        return ERR_FULL;
+    }
+    m->id = id;
+    m->body = data;
+    return ERR_OK;
+}
+
 static enum err gate_json(struct gate_publish *gp, enum ingest_kind kind, bool object_only,
                           int64_t id)
 {
@@ -302,6 +321,9 @@ static enum err gate_route(struct gate_publish *gp)
     if (view_eq(topic, VIEW("v1/gateway/connect")) ||
         view_eq(topic, VIEW("v1/gateway/disconnect"))) {
         return gate_gateway_child(gp, topic.data[11] == 'c');
+    }
+    if (view_eq(topic, VIEW("v1/gateway/rpc"))) {
+        return gate_gateway_answer(gp);
     }
     static const struct {
         const char *prefix;
