@@ -5,47 +5,71 @@
 void engine_series_fini(struct engine_series *s)
 {
     free(s->points);
-    free(s->extremes);
+    free(s->small);
+    free(s->large);
     *s = (struct engine_series){.points = NULL};
 }
 
-static struct engine_extremes *block_of(const struct engine_series *s, uint64_t n)
+static uint64_t large_count(uint64_t cap)
 {
-    return &s->extremes[(n / ENGINE_BLOCK) & (s->cap / ENGINE_BLOCK - 1)];
+    return cap < ENGINE_BLOCK_LARGE ? 1 : cap / ENGINE_BLOCK_LARGE;
 }
 
-static void block_add(struct engine_series *s, uint64_t n, double value)
+static struct engine_extremes *small_of(const struct engine_series *s, uint64_t n)
 {
-    struct engine_extremes *b = block_of(s, n);
-    if (n % ENGINE_BLOCK == 0) {
-        *b = (struct engine_extremes){.low = value, .high = value};
-        return;
+    return &s->small[(n / ENGINE_BLOCK_SMALL) & (s->cap / ENGINE_BLOCK_SMALL - 1)];
+}
+
+static struct engine_extremes *large_of(const struct engine_series *s, uint64_t n)
+{
+    return &s->large[(n / ENGINE_BLOCK_LARGE) & (large_count(s->cap) - 1)];
+}
+
+static void widen(struct engine_extremes *b, struct engine_extremes by)
+{
+    b->low = by.low < b->low ? by.low : b->low;
+    b->high = by.high > b->high ? by.high : b->high;
+}
+
+/* A block that is not whole, or lost points at its start, holds nonsense; nobody asks it. */
+static void blocks_add(struct engine_series *s, uint64_t n, double value)
+{
+    struct engine_extremes one = {.low = value, .high = value};
+    if (n % ENGINE_BLOCK_SMALL == 0) {
+        *small_of(s, n) = one;
+    } else {
+        widen(small_of(s, n), one);
     }
-    b->low = value < b->low ? value : b->low;
-    b->high = value > b->high ? value : b->high;
+    if (n % ENGINE_BLOCK_LARGE == 0) {
+        *large_of(s, n) = one;
+    } else {
+        widen(large_of(s, n), one);
+    }
 }
 
 static enum err grow(struct engine_series *s)
 {
-    uint64_t cap = s->cap == 0 ? ENGINE_BLOCK : s->cap * 2;
+    uint64_t cap = s->cap == 0 ? ENGINE_BLOCK_SMALL : s->cap * 2;
     struct engine_series bigger = {
         .points = malloc(cap * sizeof(*bigger.points)),
-        .extremes = calloc(cap / ENGINE_BLOCK, sizeof(*bigger.extremes)),
+        .small = calloc(cap / ENGINE_BLOCK_SMALL, sizeof(*bigger.small)),
+        .large = calloc(large_count(cap), sizeof(*bigger.large)),
         .cap = cap,
         .first = s->first,
         .end = s->end,
     };
-    if (bigger.points == NULL || bigger.extremes == NULL) {
+    if (bigger.points == NULL || bigger.small == NULL || bigger.large == NULL) {
         engine_series_fini(&bigger);
         return ERR_NOMEM;
     }
     for (uint64_t n = s->first; n < s->end; n++) {
         struct engine_point p = engine_series_at(s, n);
         bigger.points[n & (cap - 1)] = p;
-        block_add(&bigger, n, p.value);
+        blocks_add(&bigger, n, p.value);
     }
     free(s->points);
-    free(s->extremes);
+    free(s->small);
+    free(s->large);
     *s = bigger;
     return ERR_OK;
 }
@@ -62,7 +86,7 @@ enum err engine_series_append(struct engine_series *s, struct engine_point p)
         }
     }
     s->points[s->end & (s->cap - 1)] = p;
-    block_add(s, s->end, p.value);
+    blocks_add(s, s->end, p.value);
     s->end++;
     return ERR_OK;
 }
@@ -74,9 +98,25 @@ void engine_series_cut(struct engine_series *s, uint64_t end)
     }
     s->end = end;
     s->first = s->first < end ? s->first : end;
-    uint64_t from = end - end % ENGINE_BLOCK; /* the last block lost some of its points */
-    for (uint64_t n = from > s->first ? from : s->first; n < end; n++) {
-        block_add(s, n, engine_series_at(s, n).value);
+    /* The last blocks lost points: the small one is made anew from its points, the large one from
+     * the small. */
+    uint64_t small = end - end % ENGINE_BLOCK_SMALL;
+    for (uint64_t n = small; n < end; n++) {
+        double v = engine_series_at(s, n).value;
+        struct engine_extremes one = {.low = v, .high = v};
+        if (n == small) {
+            *small_of(s, n) = one;
+        } else {
+            widen(small_of(s, n), one);
+        }
+    }
+    uint64_t large = end - end % ENGINE_BLOCK_LARGE;
+    for (uint64_t n = large; n < end; n += ENGINE_BLOCK_SMALL) {
+        if (n == large) {
+            *large_of(s, n) = *small_of(s, n);
+        } else {
+            widen(large_of(s, n), *small_of(s, n));
+        }
     }
 }
 
@@ -95,14 +135,15 @@ double engine_series_extreme(const struct engine_series *s, uint64_t from, uint6
     double best = engine_series_at(s, from).value;
     uint64_t n = from;
     while (n < to) {
-        if (n % ENGINE_BLOCK == 0 && to - n >= ENGINE_BLOCK) {
-            const struct engine_extremes *b = block_of(s, n);
-            best = pick(best, high ? b->high : b->low, high);
-            n += ENGINE_BLOCK;
-        } else {
+        if (n % ENGINE_BLOCK_SMALL != 0 || to - n < ENGINE_BLOCK_SMALL) {
             best = pick(best, engine_series_at(s, n).value, high);
             n++;
+            continue;
         }
+        bool large = n % ENGINE_BLOCK_LARGE == 0 && to - n >= ENGINE_BLOCK_LARGE;
+        const struct engine_extremes *b = large ? large_of(s, n) : small_of(s, n);
+        best = pick(best, high ? b->high : b->low, high);
+        n += large ? ENGINE_BLOCK_LARGE : ENGINE_BLOCK_SMALL;
     }
     return best;
 }
