@@ -19,8 +19,12 @@ struct api;
 struct api_hooks {
     void *arg;
     void (*submit)(void *arg, struct api_op *op);
-    /* After the database and the catalog changed. */
+    /* After the database and the catalog changed. credential_id 0: all of the device, which was
+     * deleted or disabled. */
     void (*credential_revoked)(void *arg, int32_t device_id, int64_t credential_id);
+    /* Has the device a live session now? NULL: nobody knows, and the API does not say. Short, from
+     * any thread. */
+    bool (*online)(void *arg, int32_t device_id);
     bool (*ready)(void *arg, char *ret_why, size_t size); /* for /readyz */
 };
 

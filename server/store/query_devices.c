@@ -5,15 +5,22 @@
 #define DEVICE_JSON                                                                                \
     "json_build_object('name', d.name, 'type', t.name, 'labels', d.labels,"                        \
     " 'attributes', d.attributes, 'gateway', g.name, 'reported', d.reported,"                      \
-    " 'enabled', d.enabled, 'last_seen_at', " QUERY_TS("s.last_seen_at") ","                       \
-    " 'watermark', " QUERY_TS("s.watermark") ", 'version', d.version,"                             \
-    " 'created_at', " QUERY_TS("d.created_at") ", 'updated_at', " QUERY_TS("d.updated_at") ")"
-#define DEVICE_JOINS                                                                               \
-    " JOIN device_types t ON t.id = d.type_id LEFT JOIN devices g ON g.id = d.gateway_id"          \
+    " 'enabled', d.enabled, 'last_seen_at', " QUERY_TS(                                            \
+        "s.last_seen_at") ","                                                                      \
+                          " 'watermark', " QUERY_TS(                                               \
+                              "s.watermark") ", 'version', d.version,"                             \
+                                             " 'created_at', " QUERY_TS(                           \
+                                                 "d.created_at") ", 'updated_at', " QUERY_TS("d."  \
+                                                                                             "upd" \
+                                                                                             "ate" \
+                                                                                             "d_"  \
+                                                                                             "at") ")"
+#define DEVICE_JOINS                                                                      \
+    " JOIN device_types t ON t.id = d.type_id LEFT JOIN devices g ON g.id = d.gateway_id" \
     " LEFT JOIN device_state s ON s.device_id = d.id"
 /* `given` over `old`: its nulls remove members. */
-#define MERGED(old, given)                                                                         \
-    "((" old " || " given ") - ARRAY(SELECT key FROM jsonb_each(" given ")"                        \
+#define MERGED(old, given)                                                  \
+    "((" old " || " given ") - ARRAY(SELECT key FROM jsonb_each(" given ")" \
     " WHERE value = 'null'::jsonb))"
 
 enum err store_device_list(struct db *db, const struct store_device_filter *f, const char *after,
@@ -57,10 +64,11 @@ enum err store_device_get(struct db *db, const char *name, struct db_result **re
     struct db_params p = {0};
     db_text(&p, name);
     struct db_result *r = NULL;
-    enum err e = db_query(db,
-                          "SELECT " DEVICE_JSON "::text, d.version, d.id FROM devices d" DEVICE_JOINS
-                          " WHERE d.name = $1",
-                          &p, &r);
+    enum err e =
+        db_query(db,
+                 "SELECT " DEVICE_JSON "::text, d.version, d.id FROM devices d" DEVICE_JOINS
+                 " WHERE d.name = $1",
+                 &p, &r);
     return one_row(e, r, ret_row);
 }
 
@@ -109,18 +117,27 @@ enum err store_device_update(struct db *db, const struct store_device *d, int64_
         "WITH d AS (UPDATE devices u SET"
         " type_id = coalesce((SELECT y.id FROM device_types y WHERE y.name = $2), u.type_id),"
         " labels = CASE WHEN $3::jsonb IS NULL THEN u.labels"
-        " WHEN $9::boolean THEN " MERGED("u.labels", "$3::jsonb") " ELSE $3::jsonb END,"
-        " attributes = CASE WHEN $4::jsonb IS NULL THEN u.attributes"
-        " WHEN $9::boolean THEN " MERGED("u.attributes", "$4::jsonb") " ELSE $4::jsonb END,"
-        " gateway_id = CASE WHEN $8::boolean THEN (SELECT id FROM devices WHERE name = $5)"
-        " ELSE u.gateway_id END,"
-        " enabled = coalesce($6::boolean, u.enabled),"
-        " version = u.version + 1, updated_at = now()"
-        " WHERE u.name = $1 AND ($10::int = 0 OR u.version = $10::int) RETURNING *),"
-        " a AS (INSERT INTO audit_log (actor, action, object, detail)"
-        " SELECT $7, 'device.update', d.name, jsonb_build_object('labels', d.labels,"
-        " 'attributes', d.attributes, 'enabled', d.enabled) FROM d)"
-        " SELECT " DEVICE_JSON "::text, d.version, d.id FROM d" DEVICE_JOINS,
+        " WHEN $9::boolean THEN " MERGED(
+            "u.labels", "$3::jsonb") " ELSE $3::jsonb END,"
+                                     " attributes = CASE WHEN $4::jsonb IS NULL THEN u.attributes"
+                                     " WHEN $9::boolean THEN " MERGED(
+                                         "u.attributes",
+                                         "$4::jsonb") " ELSE $4::jsonb END,"
+                                                      " gateway_id = CASE WHEN $8::boolean THEN "
+                                                      "(SELECT id FROM devices WHERE name = $5)"
+                                                      " ELSE u.gateway_id END,"
+                                                      " enabled = coalesce($6::boolean, u.enabled),"
+                                                      " version = u.version + 1, updated_at = now()"
+                                                      " WHERE u.name = $1 AND ($10::int = 0 OR "
+                                                      "u.version = $10::int) RETURNING *),"
+                                                      " a AS (INSERT INTO audit_log (actor, "
+                                                      "action, object, detail)"
+                                                      " SELECT $7, 'device.update', d.name, "
+                                                      "jsonb_build_object('labels', d.labels,"
+                                                      " 'attributes', d.attributes, 'enabled', "
+                                                      "d.enabled) FROM d)"
+                                                      " SELECT " DEVICE_JSON
+                                                      "::text, d.version, d.id FROM d" DEVICE_JOINS,
         &p, &r);
     return one_row(e, r, ret_row);
 }
@@ -145,7 +162,8 @@ enum err store_device_delete(struct db *db, const char *name, int64_t version, c
     return e == ERR_OK && rows == 0 ? ERR_NOT_FOUND : e;
 }
 
-/* ---- import ----------------------------------------------------------------------------------- */
+/* ---- import -----------------------------------------------------------------------------------
+ */
 
 enum err store_device_import(struct db *db, const char *rows, struct db_result **ret_rows)
 {
@@ -199,7 +217,8 @@ enum err store_audit(struct db *db, const char *actor, const char *action, const
                    &p, NULL);
 }
 
-/* ---- credentials ------------------------------------------------------------------------------ */
+/* ---- credentials ------------------------------------------------------------------------------
+ */
 
 enum err store_credential_list(struct db *db, int32_t device_id, struct db_result **ret_rows)
 {
@@ -208,9 +227,12 @@ enum err store_credential_list(struct db *db, int32_t device_id, struct db_resul
     return db_query(
         db,
         "SELECT json_build_object('id', c.id, 'kind', c.kind, 'serial', c.serial,"
-        " 'not_before', " QUERY_TS("c.not_before") ", 'not_after', " QUERY_TS("c.not_after") ","
-        " 'revoked_at', " QUERY_TS("c.revoked_at") ", 'created_at', " QUERY_TS("c.created_at") ")"
-        "::text, c.id, 0, '' FROM credentials c WHERE c.device_id = $1 ORDER BY c.id LIMIT 1000",
+        " 'not_before', " QUERY_TS("c.not_before") ", 'not_after', " QUERY_TS(
+            "c.not_after") ","
+                           " 'revoked_at', " QUERY_TS("c.revoked_at") ", 'created_at', " QUERY_TS(
+                               "c.created_at") ")"
+                                               "::text, c.id, 0, '' FROM credentials c WHERE "
+                                               "c.device_id = $1 ORDER BY c.id LIMIT 1000",
         &p, ret_rows);
 }
 

@@ -57,15 +57,17 @@ enum err store_audit_list(struct db *db, const struct store_audit_filter *f, int
     db_int(&p, limit + 1);
     return db_query(
         db,
-        "SELECT json_build_object('id', a.id, 'ts', " QUERY_TS("a.ts") ", 'actor', a.actor,"
-        " 'action', a.action, 'object', a.object, 'detail', a.detail)::text, a.id, 0, ''"
-        " FROM audit_log a"
-        " WHERE ($1::text IS NULL OR a.actor = $1)"
-        " AND ($2::text IS NULL OR a.action = $2 OR split_part(a.action, '.', 1) = $2)"
-        " AND ($3::text IS NULL OR a.object = $3)"
-        " AND ($4::timestamptz IS NULL OR a.ts >= $4::timestamptz)"
-        " AND ($5::timestamptz IS NULL OR a.ts < $5::timestamptz)"
-        " AND a.id < $6::bigint ORDER BY a.id DESC LIMIT $7",
+        "SELECT json_build_object('id', a.id, 'ts', " QUERY_TS(
+            "a.ts") ", 'actor', a.actor,"
+                    " 'action', a.action, 'object', a.object, 'detail', a.detail)::text, a.id, 0, "
+                    "''"
+                    " FROM audit_log a"
+                    " WHERE ($1::text IS NULL OR a.actor = $1)"
+                    " AND ($2::text IS NULL OR a.action = $2 OR split_part(a.action, '.', 1) = $2)"
+                    " AND ($3::text IS NULL OR a.object = $3)"
+                    " AND ($4::timestamptz IS NULL OR a.ts >= $4::timestamptz)"
+                    " AND ($5::timestamptz IS NULL OR a.ts < $5::timestamptz)"
+                    " AND a.id < $6::bigint ORDER BY a.id DESC LIMIT $7",
         &p, ret_rows);
 }
 
@@ -81,13 +83,15 @@ enum err store_rejected_list(struct db *db, const struct store_rejected_filter *
     db_int(&p, limit + 1);
     return db_query(
         db,
-        "SELECT m.id, " QUERY_US("m.received_at") ", m.device, m.topic, m.reason, m.pointer,"
-        " m.detail, encode(m.payload, 'hex'), m.size FROM rejected_messages m"
-        " WHERE ($1::text IS NULL OR m.device = $1)"
-        " AND ($2::int[] IS NULL OR EXISTS (SELECT FROM devices d WHERE d.name = m.device"
-        " AND d.id = ANY($2::int[])))"
-        " AND ($3::timestamptz IS NULL OR m.received_at >= $3::timestamptz)"
-        " AND ($4::timestamptz IS NULL OR m.received_at < $4::timestamptz)"
-        " AND m.id < $5::bigint ORDER BY m.id DESC LIMIT $6",
+        "SELECT m.id, " QUERY_US(
+            "m.received_at") ", m.device, m.topic, m.reason, m.pointer,"
+                             " m.detail, encode(m.payload, 'hex'), m.size FROM rejected_messages m"
+                             " WHERE ($1::text IS NULL OR m.device = $1)"
+                             " AND ($2::int[] IS NULL OR EXISTS (SELECT FROM devices d WHERE "
+                             "d.name = m.device"
+                             " AND d.id = ANY($2::int[])))"
+                             " AND ($3::timestamptz IS NULL OR m.received_at >= $3::timestamptz)"
+                             " AND ($4::timestamptz IS NULL OR m.received_at < $4::timestamptz)"
+                             " AND m.id < $5::bigint ORDER BY m.id DESC LIMIT $6",
         &p, ret_rows);
 }

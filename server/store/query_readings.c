@@ -42,9 +42,9 @@ enum err store_latest(struct db *db, int32_t device_id, const char *name,
         " CROSS JOIN LATERAL jsonb_each(f.extra) x"
         " UNION ALL SELECT m.name, l.ts, NULL, coalesce(l.extra, to_jsonb(l.value)) FROM latest l"
         " JOIN metrics m ON m.id = l.metric WHERE l.device_id = $1)"
-        " SELECT DISTINCT ON (name) json_build_object('metric', name, 'ts', " QUERY_TS("ts")
-        ", 'value', value)::text FROM found WHERE $3::text IS NULL OR name = $3"
-        " ORDER BY name, ts DESC, received_at DESC NULLS LAST",
+        " SELECT DISTINCT ON (name) json_build_object('metric', name, 'ts', " QUERY_TS(
+            "ts") ", 'value', value)::text FROM found WHERE $3::text IS NULL OR name = $3"
+                  " ORDER BY name, ts DESC, received_at DESC NULLS LAST",
         &p, ret_rows);
 }
 
@@ -59,9 +59,9 @@ static const char *const agg_sql[] = {
 };
 
 /* $1 device, $2 from, $3 to, $4 metrics; the planner sees the times and prunes partitions. */
-#define READINGS_WHERE                                                                             \
-    " WHERE s.device_id = $1"                                                                      \
-    " AND ($2::timestamptz IS NULL OR s.ts >= $2::timestamptz)"                                    \
+#define READINGS_WHERE                                          \
+    " WHERE s.device_id = $1"                                   \
+    " AND ($2::timestamptz IS NULL OR s.ts >= $2::timestamptz)" \
     " AND ($3::timestamptz IS NULL OR s.ts < $3::timestamptz)"
 
 static enum err readings_plain(struct db *db, const struct store_reading_query *q,
@@ -71,24 +71,22 @@ static enum err readings_plain(struct db *db, const struct store_reading_query *
     db_time(p, q->after_us);
     db_int(p, q->after_digest);
     db_int(p, q->limit + 1);
-    static const char *const head =
-        "SELECT " QUERY_US("s.ts") ", s.digest, h.metrics, coalesce(s.values, CASE WHEN s.value"
-        " IS NOT NULL THEN ARRAY[s.value] END), s.extra"
-        " FROM samples s LEFT JOIN shapes h ON h.id = s.shape" READINGS_WHERE
-        " AND ($4::int[] IS NULL"
-        " OR s.shape = ANY(ARRAY(SELECT w.id FROM shapes w WHERE w.metrics && $4::int[]))"
-        " OR s.extra ?| $5::text[])";
-    static const char *const ascending =
-        " AND ($6::timestamptz IS NULL OR (s.ts >= $6::timestamptz"
-        " AND (s.ts, s.digest) > ($6::timestamptz, $7::int)))"
-        " ORDER BY s.ts, s.digest LIMIT $8";
+    static const char *const head = "SELECT " QUERY_US(
+        "s.ts") ", s.digest, h.metrics, coalesce(s.values, CASE WHEN s.value"
+                " IS NOT NULL THEN ARRAY[s.value] END), s.extra"
+                " FROM samples s LEFT JOIN shapes h ON h.id = s.shape" READINGS_WHERE
+                " AND ($4::int[] IS NULL"
+                " OR s.shape = ANY(ARRAY(SELECT w.id FROM shapes w WHERE w.metrics && $4::int[]))"
+                " OR s.extra ?| $5::text[])";
+    static const char *const ascending = " AND ($6::timestamptz IS NULL OR (s.ts >= $6::timestamptz"
+                                         " AND (s.ts, s.digest) > ($6::timestamptz, $7::int)))"
+                                         " ORDER BY s.ts, s.digest LIMIT $8";
     static const char *const descending =
         " AND ($6::timestamptz IS NULL OR (s.ts <= $6::timestamptz"
         " AND (s.ts, s.digest) < ($6::timestamptz, $7::int)))"
         " ORDER BY s.ts DESC, s.digest DESC LIMIT $8";
     char sql[2048];
-    int len =
-        snprintf(sql, sizeof(sql), "%s%s", head, q->newest_first ? descending : ascending);
+    int len = snprintf(sql, sizeof(sql), "%s%s", head, q->newest_first ? descending : ascending);
     CHECK(len > 0 && (size_t)len < sizeof(sql));
     return db_query(db, sql, p, ret_rows);
 }
@@ -104,16 +102,18 @@ static enum err readings_buckets(struct db *db, const struct store_reading_query
     char sql[2048];
     int len = snprintf(
         sql, sizeof(sql),
-        "SELECT " QUERY_US("b.at") ", 0, array_agg(b.metric ORDER BY b.metric),"
-        " array_agg(b.value ORDER BY b.metric), NULL FROM ("
-        "SELECT date_bin($5::interval, s.ts, '1970-01-01T00:00:00Z'::timestamptz) AS at, v.metric,"
-        " %s AS value FROM samples s JOIN shapes h ON h.id = s.shape"
-        " CROSS JOIN LATERAL unnest(h.metrics, coalesce(s.values, ARRAY[s.value]))"
-        " AS v (metric, value)" READINGS_WHERE
-        " AND v.value IS NOT NULL AND ($4::int[] IS NULL OR v.metric = ANY($4::int[]))"
-        " GROUP BY 1, 2) b"
-        " WHERE $6::timestamptz IS NULL OR b.at %c $6::timestamptz"
-        " GROUP BY b.at ORDER BY b.at%s LIMIT $7",
+        "SELECT " QUERY_US(
+            "b.at") ", 0, array_agg(b.metric ORDER BY b.metric),"
+                    " array_agg(b.value ORDER BY b.metric), NULL FROM ("
+                    "SELECT date_bin($5::interval, s.ts, '1970-01-01T00:00:00Z'::timestamptz) AS "
+                    "at, v.metric,"
+                    " %s AS value FROM samples s JOIN shapes h ON h.id = s.shape"
+                    " CROSS JOIN LATERAL unnest(h.metrics, coalesce(s.values, ARRAY[s.value]))"
+                    " AS v (metric, value)" READINGS_WHERE
+                    " AND v.value IS NOT NULL AND ($4::int[] IS NULL OR v.metric = ANY($4::int[]))"
+                    " GROUP BY 1, 2) b"
+                    " WHERE $6::timestamptz IS NULL OR b.at %c $6::timestamptz"
+                    " GROUP BY b.at ORDER BY b.at%s LIMIT $7",
         agg_sql[q->agg], q->newest_first ? '<' : '>', q->newest_first ? " DESC" : "");
     CHECK(len > 0 && (size_t)len < sizeof(sql));
     return db_query(db, sql, p, ret_rows);

@@ -2,8 +2,8 @@
 
 #include "store/query_internal.h"
 
-#define RULE_JSON                                                                                  \
-    "(r.definition || jsonb_build_object('name', r.name, 'version', r.version,"                    \
+#define RULE_JSON                                                               \
+    "(r.definition || jsonb_build_object('name', r.name, 'version', r.version," \
     " 'created_at', " QUERY_TS("r.created_at") ", 'updated_at', " QUERY_TS("r.updated_at") "))"
 
 enum err store_rule_list(struct db *db, const char *after, int64_t limit,
@@ -106,11 +106,11 @@ enum err store_rule_patched(struct db *db, const char *name, const char *patch,
     db_text(&p, name);
     db_text(&p, patch);
     struct db_result *r = NULL;
-    enum err e = db_query(
-        db,
-        "SELECT ((r.definition || $2::jsonb) - ARRAY(SELECT key FROM jsonb_each($2::jsonb)"
-        " WHERE value = 'null'::jsonb))::text, r.version FROM rules r"
-        " WHERE r.name = $1 AND r.deleted_at IS NULL",
-        &p, &r);
+    enum err e =
+        db_query(db,
+                 "SELECT ((r.definition || $2::jsonb) - ARRAY(SELECT key FROM jsonb_each($2::jsonb)"
+                 " WHERE value = 'null'::jsonb))::text, r.version FROM rules r"
+                 " WHERE r.name = $1 AND r.deleted_at IS NULL",
+                 &p, &r);
     return one_row(e, r, ERR_NOT_FOUND, ret_row);
 }

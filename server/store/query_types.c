@@ -2,19 +2,21 @@
 
 #include "store/query_internal.h"
 
-#define TYPE_JSON                                                                                  \
-    "json_build_object('name', t.name,"                                                            \
-    " 'metrics', coalesce(t.definition->'metrics', '{}'),"                                         \
-    " 'commands', coalesce(t.definition->'commands', '[]'),"                                       \
-    " 'topics', coalesce(t.definition->'topics', '{\"publish\":[],\"subscribe\":[]}'),"            \
-    " 'any_metric', t.any_metric, 'auto_register', t.auto_register, 'version', t.version,"         \
+#define TYPE_JSON                                                                          \
+    "json_build_object('name', t.name,"                                                    \
+    " 'metrics', coalesce(t.definition->'metrics', '{}'),"                                 \
+    " 'commands', coalesce(t.definition->'commands', '[]'),"                               \
+    " 'topics', coalesce(t.definition->'topics', '{\"publish\":[],\"subscribe\":[]}'),"    \
+    " 'metrics_max', t.definition->'metrics_max',"                                         \
+    " 'any_metric', t.any_metric, 'auto_register', t.auto_register, 'version', t.version," \
     " 'created_at', " QUERY_TS("t.created_at") ", 'updated_at', " QUERY_TS("t.updated_at") ")"
 
 /* Of the document, what the table keeps as such. */
-#define TYPE_DEFINITION                                                                            \
-    "jsonb_build_object('metrics', coalesce($2::jsonb->'metrics', '{}'),"                          \
-    " 'commands', coalesce($2::jsonb->'commands', '[]'),"                                          \
-    " 'topics', coalesce($2::jsonb->'topics', '{}'))"
+#define TYPE_DEFINITION                                                   \
+    "jsonb_build_object('metrics', coalesce($2::jsonb->'metrics', '{}')," \
+    " 'commands', coalesce($2::jsonb->'commands', '[]'),"                 \
+    " 'topics', coalesce($2::jsonb->'topics', '{}'))"                     \
+    " || jsonb_strip_nulls(jsonb_build_object('metrics_max', $2::jsonb->'metrics_max'))"
 
 enum err store_type_list(struct db *db, const char *after, int64_t limit,
                          struct db_result **ret_rows)
@@ -81,15 +83,15 @@ enum err store_type_update(struct db *db, const struct store_type *t, int64_t ve
     type_params(&p, t, actor);
     db_int(&p, version);
     struct db_result *r = NULL;
-    enum err e = db_query(
-        db,
-        "WITH t AS (UPDATE device_types SET definition = " TYPE_DEFINITION ", any_metric = $3,"
-        " auto_register = $4, version = version + 1, updated_at = now()"
-        " WHERE name = $1 AND version = $6 RETURNING *),"
-        " a AS (INSERT INTO audit_log (actor, action, object, detail)"
-        " SELECT $5, 'device-type.update', t.name, t.definition FROM t)"
-        " SELECT " TYPE_JSON "::text, t.version FROM t",
-        &p, &r);
+    enum err e = db_query(db,
+                          "WITH t AS (UPDATE device_types SET definition = " TYPE_DEFINITION
+                          ", any_metric = $3,"
+                          " auto_register = $4, version = version + 1, updated_at = now()"
+                          " WHERE name = $1 AND version = $6 RETURNING *),"
+                          " a AS (INSERT INTO audit_log (actor, action, object, detail)"
+                          " SELECT $5, 'device-type.update', t.name, t.definition FROM t)"
+                          " SELECT " TYPE_JSON "::text, t.version FROM t",
+                          &p, &r);
     return one_row(e, r, ERR_CONFLICT, ret_row);
 }
 

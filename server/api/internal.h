@@ -1,0 +1,41 @@
+/*
+ * internal: what the files of this module share.
+ */
+#pragma once
+
+#include "api/guard.h"
+#include "api/request.h"
+#include "api/route.h"
+#include "base/lock.h"
+
+struct api_events;
+struct api_waits;
+struct api_sockets;
+struct worker;
+
+struct api {
+    const struct conf *conf;
+    struct store *store;
+    struct catalog *catalog;
+    struct auth *auth;
+    struct api_hooks hooks;
+    struct MHD_Daemon *daemon;
+    char *tls_cert, *tls_key; /* PEM texts, NULL: plain HTTP */
+    int port;
+    atomic_bool stopping;
+    atomic_int busy;           /* requests that are suspended */
+    atomic_llong body_bytes;   /* of all requests together */
+    atomic_ullong request_seq; /* for request ids */
+    uint64_t boot;             /* random, so that ids differ between runs */
+    struct api_events *events;
+    struct api_waits *waits;
+    struct api_sockets *sockets;
+    struct worker *ticker;
+    struct mail tick;
+    struct buf openapi; /* the document as JSON */
+    struct api_guard guard;
+};
+
+/* http.c */
+NODISCARD enum err api_http_start(struct api *a);
+void api_http_stop(struct api *a);
