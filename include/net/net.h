@@ -67,7 +67,7 @@ struct net_handlers {
     size_t (*data)(void *user, struct view bytes);
     void (*drained)(void *user); /* everything written has gone to the kernel after it had not */
     void (*closed)(void *user, enum net_close why);
-    void (*turn)(void *arg, uint32_t loop); /* once in each turn, before output is written */
+    void (*turn)(void *arg, uint32_t loop); /* in each turn, before output is written; or NULL */
     void (*tick)(void *arg, uint32_t loop); /* ten times a second, while the loop runs */
 };
 

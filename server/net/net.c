@@ -39,7 +39,9 @@ static void net_turn(void *arg)
     struct net_loop *l = arg;
     l->now_us = clock_mono_us();
     turn_again(l);
-    l->net->handlers.turn(l->net->handlers.arg, l->index);
+    if (l->net->handlers.turn != NULL) {
+        l->net->handlers.turn(l->net->handlers.arg, l->index);
+    }
     for (struct list *at = list_pop_front(&l->dirty); at != NULL; at = list_pop_front(&l->dirty)) {
         net_conn_flush(CONTAINER_OF(at, struct net_conn, dirty_link));
     }

@@ -1,0 +1,159 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/counter.h"
+#include "base/log.h"
+#include "session/private.h"
+
+/*
+ * Between a good CONNECT and its CONNACK: the claim makes this connection the only one of its key
+ * and brings what an earlier one kept; then the attach hook is asked, which may take its time; its
+ * answer comes as mail. Packets that the client sends meanwhile wait in the connection's buffer.
+ */
+
+struct attach_answer {
+    struct mail mail;
+    struct sessions *all;
+    struct session_ref ref;
+    enum err status;
+    bool present;
+    uint32_t count;
+    struct session_filter *filters;
+};
+
+void attach_granted(struct session *s, struct kept *kept)
+{
+    const struct session_hooks *h = &s->home->all->hooks;
+    s->granted = true;
+    if (kept != NULL) {
+        kept_free(s->home->all, s->kept);
+        s->kept = kept;
+        s->present = true;
+    }
+    if (s->successor != NULL) {
+        struct claim *next = s->successor;
+        s->successor = NULL;
+        book_answer(next, session_yield(s, book_close(next), next->clean_start || next->evict));
+        return;
+    }
+    if (s->conn == NULL) {
+        session_settle(s);
+        return;
+    }
+    s->attached = true;
+    const struct session_attach a = {
+        .ref = session_ref(s),
+        .device = s->device,
+        .client_id = s->client_id,
+        .clean_start = s->clean_start,
+        .persistent = s->wanted_expiry_us > 0,
+        .present = s->present,
+        .expiry_us = s->wanted_expiry_us,
+    };
+    h->attach(h->arg, &a);
+}
+
+static void attach_ready(struct session *s)
+{
+    const struct session_io *io = s->home->all->io;
+    session_move(s, SESSION_READY);
+    s->kept->expiry_us = s->wanted_expiry_us;
+    s->kept->announced = true; /* not before: a failed attach must not delete what is stored */
+    s->packet_at_us = session_now_us(s);
+    counter_add(COUNTER_SESSIONS_ONLINE, 1);
+    io->ready(s->conn);
+    if (s->paused) {
+        s->paused = false;
+        io->read(s->conn, true);
+    }
+    io->again(s->conn);
+    char peer[NET_PEER_WORDS];
+    LOG(LOG_INFO, "session_opened", LOG_S("device", s->device == NULL ? "" : s->device->name),
+        LOG_S("client_id", s->client_id), LOG_S("peer", io->peer(s->conn, peer)),
+        LOG_S("mqtt", s->version == MQTT_50 ? "5.0" : "3.1.1"), LOG_I("present", s->present));
+    deliver_resume(s);
+    deliver_pump(s);
+    timer_update(s);
+}
+
+static void attach_answered(struct session *s, const struct attach_answer *a)
+{
+    if (s->state != SESSION_CHECKING || !s->attached) {
+        return;
+    }
+    if (a->status != ERR_OK) {
+        (void)connect_refuse(s, (enum mqtt_version)s->version, MQTT_SERVER_UNAVAILABLE,
+                             err_words(a->status));
+        return;
+    }
+    enum err e = ERR_OK;
+    if (!s->present && !s->clean_start) {
+        s->present = a->present;
+        e = subscribe_restore(s, a->filters, a->count);
+    }
+    if (e == ERR_OK) {
+        e = connect_accept(s);
+    }
+    if (e != ERR_OK) {
+        (void)connect_refuse(s, (enum mqtt_version)s->version, MQTT_SERVER_UNAVAILABLE,
+                             err_words(e));
+        return;
+    }
+    attach_ready(s);
+}
+
+static void attach_answer_free(struct attach_answer *a)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        free(a->filters[i].filter);
+    }
+    free(a->filters);
+    free(a);
+}
+
+static void attach_answer_here(struct mail *m)
+{
+    struct attach_answer *a = CONTAINER_OF(m, struct attach_answer, mail);
+    struct session *s = slots_get(&a->all->loops[a->ref.loop], a->ref);
+    if (s != NULL && !atomic_load(&a->all->stopped)) {
+        attach_answered(s, a);
+    }
+    attach_answer_free(a);
+}
+
+static enum err copy_filters(struct attach_answer *a, const struct session_filter *filters,
+                             uint32_t count)
+{
+    a->filters = count == 0 ? NULL : calloc(count, sizeof(*a->filters));
+    if (count > 0 && a->filters == NULL) {
+        return ERR_NOMEM;
+    }
+    for (; a->count < count; a->count++) {
+        a->filters[a->count] = filters[a->count];
+        a->filters[a->count].filter = strdup(filters[a->count].filter);
+        if (a->filters[a->count].filter == NULL) {
+            return ERR_NOMEM;
+        }
+    }
+    return ERR_OK;
+}
+
+void session_attach_done(struct sessions *all, struct session_ref ref, enum err status,
+                         bool present, const struct session_filter *filters, uint32_t count)
+{
+    struct attach_answer *a = calloc(1, sizeof(*a));
+    if (a == NULL) {
+        LOG(LOG_ERROR, "attach_answer_lost", LOG_S("why", "out of memory"),
+            LOG_S("effect", "the client is closed at its connect timeout"));
+        return;
+    }
+    a->all = all;
+    a->ref = ref;
+    a->present = present;
+    a->status = status;
+    if (copy_filters(a, filters, status == ERR_OK ? count : 0) != ERR_OK) {
+        a->status = ERR_NOMEM;
+    }
+    a->mail.run = attach_answer_here;
+    session_post(all, ref.loop, &a->mail);
+}

@@ -1,0 +1,308 @@
+#include "mqtt/connect.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/log.h"
+#include "session/private.h"
+
+/*
+ * CONNECT is checked in this order: form, version, client identifier, authentication method,
+ * credential, will. The first thing wrong is the answer, and the connection ends with it.
+ */
+
+struct refusal {
+    enum mqtt_reason reason; /* MQTT_SUCCESS: none */
+    const char *detail;
+};
+
+static const struct refusal fine = {.reason = MQTT_SUCCESS};
+
+enum packet_end connect_refuse(struct session *s, enum mqtt_version version,
+                               enum mqtt_reason reason, const char *detail)
+{
+    const struct mqtt_connack m = {.reason = reason};
+    (void)!mqtt_connack_encode(s->home->all->io->out(s->conn), version, &m);
+    session_end(s, SESSION_CLOSE_REFUSED, detail);
+    return PACKET_ENDED;
+}
+
+/* Not complete and never will be: the version is known if enough has come. */
+enum packet_end connect_too_large(struct session *s, struct view bytes)
+{
+    size_t head = 1;
+    while (head < bytes.len && head < 5 && (bytes.data[head] & 0x80u) != 0) {
+        head++;
+    }
+    struct view body = view_skip(bytes, head < bytes.len ? head + 1 : bytes.len);
+    if (body.len >= 7 && mqtt_connect_answer_version(body) == MQTT_50) {
+        return connect_refuse(s, MQTT_50, MQTT_PACKET_TOO_LARGE, "larger than allowed");
+    }
+    session_end(s, SESSION_CLOSE_TOO_LARGE, "before authentication");
+    return PACKET_ENDED;
+}
+
+/* 3.1.1 has no words for a malformed CONNECT: it is closed without one [MQTT-3.1.4-1]. */
+static enum packet_end refuse_form(struct session *s, enum err e, struct view body)
+{
+    enum mqtt_version version = mqtt_connect_answer_version(body);
+    if (e == ERR_UNSUPPORTED) {
+        return connect_refuse(s, version, MQTT_UNSUPPORTED_VERSION, "protocol version");
+    }
+    counter_add(COUNTER_PROTOCOL_ERRORS, 1);
+    if (version == MQTT_50) {
+        return connect_refuse(s, version, mqtt_reason_for(e, MQTT_CONNECT), err_words(e));
+    }
+    session_end(s, SESSION_CLOSE_REFUSED, err_words(e));
+    return PACKET_ENDED;
+}
+
+static enum err assign_client_id(struct session *s)
+{
+    uint64_t random[2];
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
+        return ERR_IO;
+    }
+    s->assigned_id = true;
+    return asprintf(&s->client_id, "auto-%016llx%016llx", (unsigned long long)random[0],
+                    (unsigned long long)random[1]) < 0
+               ? ERR_NOMEM
+               : ERR_OK;
+}
+
+static struct refusal take_client_id(struct session *s, const struct mqtt_connect *m)
+{
+    if (m->client_id.len == 0) {
+        if (m->version == MQTT_311 && !m->clean_start) {
+            /* [MQTT-3.1.3-8] */
+            return (struct refusal){MQTT_CLIENT_ID_NOT_VALID, "empty without clean session"};
+        }
+        return assign_client_id(s) == ERR_OK
+                   ? fine
+                   : (struct refusal){MQTT_SERVER_UNAVAILABLE, "out of memory"};
+    }
+    if (m->client_id.len > SESSION_CLIENT_ID_MAX) {
+        return (struct refusal){MQTT_CLIENT_ID_NOT_VALID, "client identifier too long"};
+    }
+    for (size_t i = 0; i < m->client_id.len; i++) {
+        if (m->client_id.data[i] < 0x20 || m->client_id.data[i] == 0x7f) {
+            return (struct refusal){MQTT_CLIENT_ID_NOT_VALID, "control character"};
+        }
+    }
+    s->client_id = strndup((const char *)m->client_id.data, m->client_id.len);
+    return s->client_id != NULL ? fine : (struct refusal){MQTT_SERVER_UNAVAILABLE, "out of memory"};
+}
+
+static struct refusal refuse_credential(enum err e, enum mqtt_reason reason, const char *detail)
+{
+    if (e == ERR_NOMEM || e == ERR_DB_DOWN || e == ERR_TIMEOUT) {
+        return (struct refusal){MQTT_SERVER_UNAVAILABLE, err_words(e)};
+    }
+    return (struct refusal){reason, detail};
+}
+
+/* Tries the certificate, if there is one. */
+static struct refusal by_certificate(struct session *s, struct auth_identity *ret_identity)
+{
+    const struct sessions *all = s->home->all;
+    struct buf der;
+    buf_init(&der, SESSION_CERTIFICATE_MAX);
+    enum err e = all->io->certificate(s->conn, &der);
+    if (e == ERR_NOT_FOUND) {
+        buf_fini(&der);
+        return fine;
+    }
+    if (e == ERR_OK) {
+        e = all->auth.certificate(all->auth.arg, buf_view(&der), ret_identity);
+    }
+    buf_fini(&der);
+    return e == ERR_OK ? fine : refuse_credential(e, MQTT_NOT_AUTHORIZED, "client certificate");
+}
+
+/* A certificate or a token as user name; of both, both must hold and name the same device. */
+static struct refusal identify(struct session *s, const struct mqtt_connect *m)
+{
+    const struct sessions *all = s->home->all;
+    struct auth_identity cert = {0};
+    struct auth_identity token = {0};
+    if (s->open_listener) {
+        return fine;
+    }
+    struct refusal r = by_certificate(s, &cert);
+    if (r.reason == MQTT_SUCCESS && m->has_user_name && m->user_name.len > 0) {
+        enum err e = all->auth.token(all->auth.arg, m->user_name, &token);
+        r = e == ERR_OK ? fine : refuse_credential(e, MQTT_BAD_USER_OR_PASSWORD, "token");
+    }
+    if (r.reason == MQTT_SUCCESS && cert.device == NULL && token.device == NULL) {
+        r = (struct refusal){m->version == MQTT_50 ? MQTT_BAD_USER_OR_PASSWORD
+                                                   : MQTT_NOT_AUTHORIZED,
+                             "no credential"};
+    }
+    if (r.reason == MQTT_SUCCESS && cert.device != NULL && token.device != NULL &&
+        cert.device->id != token.device->id) {
+        r = (struct refusal){MQTT_NOT_AUTHORIZED, "certificate and token of different devices"};
+    }
+    if (r.reason != MQTT_SUCCESS) {
+        device_drop(cert.device);
+        device_drop(token.device);
+        return r;
+    }
+    struct auth_identity *used = cert.device != NULL ? &cert : &token;
+    s->device = used->device;
+    s->credential_id = used->credential_id;
+    if (used == &cert) {
+        device_drop(token.device);
+    }
+    return fine;
+}
+
+static struct refusal take_will(struct session *s, const struct mqtt_connect *m)
+{
+    const struct mqtt_will *w = &m->will;
+    if (!m->has_will) {
+        return fine;
+    }
+    if (w->retain && m->version == MQTT_50) {
+        return (struct refusal){MQTT_RETAIN_NOT_SUPPORTED, "retained will"}; /* [MQTT-3.2.2-13] */
+    }
+    if (!access_may_publish(s, w->topic)) {
+        return (struct refusal){MQTT_NOT_AUTHORIZED, "topic of the will"};
+    }
+    uint8_t *copy = malloc(sizeof(*s->will) + w->topic.len + w->payload.len);
+    if (copy == NULL) {
+        return (struct refusal){MQTT_SERVER_UNAVAILABLE, "out of memory"};
+    }
+    uint8_t *topic = copy + sizeof(*s->will);
+    memcpy(topic, w->topic.data, w->topic.len);
+    if (w->payload.len > 0) {
+        memcpy(topic + w->topic.len, w->payload.data, w->payload.len);
+    }
+    s->will = (struct session_will *)(void *)copy;
+    *s->will = (struct session_will){
+        .topic = view_of(topic, w->topic.len),
+        .payload = view_of(topic + w->topic.len, w->payload.len),
+        .qos = w->qos,
+        .retain = w->retain,
+    };
+    return fine;
+}
+
+static void take_terms(struct session *s, const struct mqtt_connect *m)
+{
+    const struct conf *conf = s->home->all->conf;
+    const struct mqtt_props *p = &m->props;
+    int64_t max_s = conf->keepalive_max_us / CLOCK_SECOND_US;
+    int64_t keep_alive_s = m->keep_alive_s;
+    if (keep_alive_s == 0 || keep_alive_s > max_s) {
+        keep_alive_s = max_s;
+        s->server_keep_alive_s = (uint16_t)max_s;
+    }
+    s->keep_alive_ms = (uint32_t)(keep_alive_s * 1500); /* [MQTT-3.1.2-22] */
+    s->clean_start = m->clean_start;
+    s->problem_info = !mqtt_has(p, MQTT_PROP_REQUEST_PROBLEM_INFO) || p->request_problem_info != 0;
+    s->client_receive_maximum =
+        mqtt_has(p, MQTT_PROP_RECEIVE_MAXIMUM) ? p->receive_maximum : UINT16_MAX;
+    s->client_packet_max =
+        mqtt_has(p, MQTT_PROP_MAXIMUM_PACKET_SIZE) ? p->maximum_packet_size : UINT32_MAX;
+    if (m->version == MQTT_311) {
+        s->wanted_expiry_us = m->clean_start ? 0 : conf->session_expiry_max_us;
+        return;
+    }
+    int64_t wanted_us =
+        mqtt_has(p, MQTT_PROP_SESSION_EXPIRY) ? p->session_expiry_s * CLOCK_SECOND_US : 0;
+    s->wanted_expiry_us =
+        wanted_us > conf->session_expiry_max_us ? conf->session_expiry_max_us : wanted_us;
+    s->expiry_capped = wanted_us != s->wanted_expiry_us;
+}
+
+static void log_refused(const struct session *s, const char *detail)
+{
+    char peer[NET_PEER_WORDS];
+    counter_add(COUNTER_AUTH_REFUSED, 1);
+    LOG(LOG_WARN, "auth_refused", LOG_S("peer", s->home->all->io->peer(s->conn, peer)),
+        LOG_S("client_id", s->client_id == NULL ? "" : s->client_id), LOG_S("why", detail));
+}
+
+enum packet_end connect_received(struct session *s, const struct mqtt_frame *f)
+{
+    struct mqtt_connect m;
+    enum err e = mqtt_connect_decode(f->body, &mqtt_limits_default, &m);
+    if (e != ERR_OK) {
+        return refuse_form(s, e, f->body);
+    }
+    s->version = (uint8_t)m.version;
+    s->packet_at_us = session_now_us(s);
+    take_terms(s, &m);
+    struct refusal r = take_client_id(s, &m);
+    if (r.reason == MQTT_SUCCESS && mqtt_has(&m.props, MQTT_PROP_AUTH_METHOD)) {
+        r = (struct refusal){MQTT_BAD_AUTH_METHOD, "enhanced authentication"};
+    }
+    if (r.reason == MQTT_SUCCESS) {
+        r = identify(s, &m);
+        if (r.reason != MQTT_SUCCESS) {
+            log_refused(s, r.detail);
+        }
+    }
+    if (r.reason == MQTT_SUCCESS) {
+        r = take_will(s, &m);
+    }
+    if (r.reason == MQTT_SUCCESS) {
+        s->kept = kept_new();
+        if (s->kept == NULL || book_claim(s) != ERR_OK) {
+            r = (struct refusal){MQTT_SERVER_UNAVAILABLE, "out of memory"};
+        }
+    }
+    if (r.reason != MQTT_SUCCESS) {
+        free(s->will); /* a will is for accepted connections */
+        s->will = NULL;
+        return connect_refuse(s, m.version, r.reason, r.detail);
+    }
+    session_move(s, SESSION_CHECKING);
+    return PACKET_TAKEN;
+}
+
+static void connack_terms(const struct session *s, struct mqtt_props *p)
+{
+    const struct conf *conf = s->home->all->conf;
+    uint32_t packet_max =
+        conf->packet_max_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)conf->packet_max_bytes;
+    if (s->expiry_capped) {
+        MQTT_SET(p, SESSION_EXPIRY, session_expiry_s,
+                 (uint32_t)(s->wanted_expiry_us / CLOCK_SECOND_US));
+    }
+    if (conf->receive_maximum < UINT16_MAX) {
+        MQTT_SET(p, RECEIVE_MAXIMUM, receive_maximum, (uint16_t)conf->receive_maximum);
+    }
+    MQTT_SET(p, RETAIN_AVAILABLE, retain_available, 0);
+    MQTT_SET(p, MAXIMUM_PACKET_SIZE, maximum_packet_size, packet_max);
+    if (s->assigned_id) {
+        MQTT_SET(p, ASSIGNED_CLIENT_ID, assigned_client_id, view_str(s->client_id));
+    }
+    MQTT_SET(p, TOPIC_ALIAS_MAXIMUM, topic_alias_maximum, SESSION_ALIASES_MAX);
+    MQTT_SET(p, WILDCARD_AVAILABLE, wildcard_available, 1);
+    MQTT_SET(p, SUBSCRIPTION_IDS_AVAILABLE, subscription_ids_available, 1);
+    MQTT_SET(p, SHARED_AVAILABLE, shared_available, 0);
+    if (s->server_keep_alive_s != 0) {
+        MQTT_SET(p, SERVER_KEEP_ALIVE, server_keep_alive_s, s->server_keep_alive_s);
+    }
+}
+
+enum err connect_accept(struct session *s)
+{
+    struct buf *out = s->home->all->io->out(s->conn);
+    size_t start = out->len;
+    struct mqtt_connack m = {.session_present = s->present, .reason = MQTT_SUCCESS};
+    if (s->version == MQTT_50) {
+        connack_terms(s, &m.props);
+    }
+    enum err e = mqtt_connack_encode(out, (enum mqtt_version)s->version, &m);
+    if (e == ERR_OK && out->len - start > s->client_packet_max) {
+        out->len = start; /* [MQTT-3.1.2-24]; the terms cannot be left out */
+        return ERR_LIMIT;
+    }
+    return e;
+}
