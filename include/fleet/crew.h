@@ -36,6 +36,7 @@ struct fleet_member {
     char *token;
     char *cert_file, *key_file;
     uint8_t refused; /* the reason with which the server turned it away; 0: it did not */
+    bool gone;       /* will not connect again */
 };
 
 struct fleet_crew {
@@ -49,8 +50,7 @@ struct fleet_crew {
     struct map tokens; /* of tokens_file: name -> text */
     uv_signal_t on_int, on_term;
     bool interrupted;
-    uint32_t refused;
-    uint32_t ready;
+    uint32_t refused, gone;
     char last_lost[200];
 };
 

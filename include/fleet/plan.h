@@ -25,7 +25,7 @@ enum { FLEET_PLAN_NONE = -1 };
 
 struct fleet_message {
     int64_t ts_us;  /* event time */
-    int64_t due_us; /* the event time at which it is sent: never less than ts_us */
+    int64_t due_us; /* when it is sent, on the scale of event time */
     uint64_t payload_at;
     uint32_t payload_len;
     uint32_t device;
@@ -36,6 +36,7 @@ struct fleet_message {
 
 struct fleet_plan_device {
     char *name;
+    int64_t oldest_us;
     int64_t newest_us; /* of the rows read last; a file's order is the order of arrival */
     uint32_t file;
     int32_t first; /* after fleet_plan_arrange() */
@@ -46,6 +47,7 @@ struct fleet_plan {
     const char *prefix;      /* of device names; may be NULL */
     const char *wide_metric; /* NULL: one row for each device and time */
     bool skip_bad;
+    bool together;    /* every device's record begins at the same moment; its own times stay */
     struct map index; /* device name -> 1 + its number */
     struct fleet_plan_device *devices;
     uint32_t device_count, device_cap;
@@ -67,6 +69,9 @@ NODISCARD enum err fleet_plan_read(struct fleet_plan *p, const char *path, char 
  */
 NODISCARD enum err fleet_plan_arrange(struct fleet_plan *p, int64_t shuffle_us, double double_share,
                                       uint64_t seed);
+/* After arranging: where nothing is due for longer than gap_us, the rest moves up. Event times
+ * stay. */
+void fleet_plan_close_gaps(struct fleet_plan *p, int64_t gap_us);
 struct view fleet_plan_payload(const struct fleet_plan *p, const struct fleet_message *m);
 /* Is the text a number as JSON writes it? */
 bool fleet_plan_is_number(struct view text);

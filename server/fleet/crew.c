@@ -257,7 +257,9 @@ void fleet_crew_note_refused(struct fleet_member *m, uint8_t reason)
 {
     struct fleet_crew *w = m->crew;
     m->refused = reason;
+    m->gone = true;
     w->refused++;
+    w->gone++;
     if (w->refused <= REFUSALS_TOLD) {
         (void)fprintf(stderr, "%s: the server says: %s\n", m->name, mqtt_reason_words(reason));
     } else if (w->refused == REFUSALS_TOLD + 1) {
@@ -268,6 +270,10 @@ void fleet_crew_note_refused(struct fleet_member *m, uint8_t reason)
 void fleet_crew_note_lost(struct fleet_member *m, const char *why)
 {
     struct fleet_crew *w = m->crew;
+    if (m->client.state == FLEET_CLIENT_STOPPED) {
+        m->gone = true;
+        w->gone++;
+    }
     if (strcmp(w->last_lost, why) != 0) {
         (void)fprintf(stderr, "%s: %s; %s\n", m->name, why,
                       w->conf.stay_down ? "giving up" : "connecting again");

@@ -120,8 +120,11 @@ static enum err find_device(struct fleet_plan *p, struct view name, uint32_t *re
         free(copy);
         return e;
     }
-    p->devices[p->device_count] = (struct fleet_plan_device){
-        .name = copy, .newest_us = INT64_MIN, .file = UINT32_MAX, .first = FLEET_PLAN_NONE};
+    p->devices[p->device_count] = (struct fleet_plan_device){.name = copy,
+                                                             .oldest_us = INT64_MAX,
+                                                             .newest_us = INT64_MIN,
+                                                             .file = UINT32_MAX,
+                                                             .first = FLEET_PLAN_NONE};
     *ret_device = p->device_count++;
     return ERR_OK;
 }
@@ -153,6 +156,7 @@ static enum err add_message(struct fleet_plan *p, uint32_t device, int64_t ts_us
         d->newest_us = ts_us;
         d->file = p->files;
     }
+    d->oldest_us = ts_us < d->oldest_us ? ts_us : d->oldest_us;
     p->messages[p->message_count] =
         (struct fleet_message){.ts_us = ts_us,
                                .due_us = d->newest_us,
@@ -411,6 +415,7 @@ enum err fleet_plan_arrange(struct fleet_plan *p, int64_t shuffle_us, double dou
         if (shuffle_us > 0) {
             m->due_us = m->ts_us + (int64_t)fleet_random_below(&random, (uint64_t)shuffle_us + 1);
         }
+        m->due_us -= p->together ? p->devices[m->device].oldest_us : 0;
         if (double_share > 0 && fleet_random_unit(&random) < double_share) {
             int64_t spread_us = shuffle_us > DOUBLE_SPREAD_US ? shuffle_us : DOUBLE_SPREAD_US;
             enum err e = add_double(p, i, spread_us, &random);
@@ -431,6 +436,16 @@ enum err fleet_plan_arrange(struct fleet_plan *p, int64_t shuffle_us, double dou
         d->first = (int32_t)i;
     }
     return ERR_OK;
+}
+
+void fleet_plan_close_gaps(struct fleet_plan *p, int64_t gap_us)
+{
+    int64_t removed_us = 0;
+    for (uint32_t i = 1; i < p->message_count; i++) {
+        int64_t pause_us = p->messages[i].due_us - removed_us - p->messages[i - 1].due_us;
+        removed_us += pause_us > gap_us ? pause_us - gap_us : 0;
+        p->messages[i].due_us -= removed_us;
+    }
 }
 
 struct view fleet_plan_payload(const struct fleet_plan *p, const struct fleet_message *m)

@@ -32,13 +32,14 @@ enum {
     OPT_DOUBLE,
     OPT_WIDE,
     OPT_SKIP_BAD,
-    OPT_GIVE_UP
+    OPT_GIVE_UP,
+    OPT_TOGETHER,
+    OPT_MAX_PAUSE
 };
 
 struct lane {         /* of one device */
     int32_t next;     /* message to send, or FLEET_PLAN_NONE */
     uint32_t waiting; /* released and not sent */
-    uint32_t left;    /* not answered */
 };
 
 struct replay {
@@ -50,7 +51,7 @@ struct replay {
     struct lane *lanes;
     uv_timer_t timer;
     double speed; /* 0: max */
-    int64_t shuffle_us, give_up_us;
+    int64_t shuffle_us, give_up_us, max_pause_us;
     double double_share;
     uint64_t released, answered, abandoned;
     int64_t started_us, ended_us, answered_us;
@@ -65,6 +66,9 @@ static const char usage[] =
     "60\n"
     "  --speed X             60: a minute of the record in a second (default 1); max: as fast as "
     "it goes\n"
+    "  --max-pause T         wait no longer than T where nothing was recorded (default 10s)\n"
+    "  --together            every device's record begins now, also when they are of different "
+    "days\n"
     "  --device-prefix P     before each device name\n"
     "  --wide METRIC         the columns are devices, the cells values of METRIC\n"
     "  --shuffle T           out of order, within T of event time\n"
@@ -104,6 +108,11 @@ static bool take_option(struct replay *r, int code, const char *text)
     case OPT_SKIP_BAD:
         r->plan.skip_bad = true;
         return true;
+    case OPT_TOGETHER:
+        r->plan.together = true;
+        return true;
+    case OPT_MAX_PAUSE:
+        return fleet_read_time("max-pause", text, &r->max_pause_us);
     case OPT_GIVE_UP:
         return fleet_read_time("give-up", text, &r->give_up_us);
     default:
@@ -124,6 +133,8 @@ static bool read_options(int argc, char **argv, struct replay *r)
                                           {"wide", required_argument, NULL, OPT_WIDE},
                                           {"skip-bad", no_argument, NULL, OPT_SKIP_BAD},
                                           {"give-up", required_argument, NULL, OPT_GIVE_UP},
+                                          {"together", no_argument, NULL, OPT_TOGETHER},
+                                          {"max-pause", required_argument, NULL, OPT_MAX_PAUSE},
                                           {0}};
     int code = 0;
     while ((code = getopt_long(argc, argv, "o:", table, NULL)) != -1) {
@@ -182,7 +193,7 @@ static void release(struct replay *r, int64_t now)
          r->released++) {
         uint32_t device = r->plan.messages[r->released].device;
         struct fleet_member *m = &r->crew.members[device];
-        if (m->refused != 0) {
+        if (m->gone) {
             r->abandoned++;
             continue;
         }
@@ -205,7 +216,6 @@ static void on_acked(struct fleet_client *c, const struct fleet_slot *slot, uint
     }
     r->answered++;
     r->answered_us = now;
-    r->lanes[m->index].left--;
 }
 
 static void on_room(struct fleet_client *c)
@@ -214,19 +224,28 @@ static void on_room(struct fleet_client *c)
     publish_some(m);
 }
 
-static void on_refused(struct fleet_client *c, uint8_t reason)
+/* What this device still has will not be answered. */
+static void abandon(struct fleet_member *m)
 {
-    struct fleet_member *m = c->arg;
     struct replay *r = m->arg;
     struct lane *lane = &r->lanes[m->index];
-    fleet_crew_note_refused(m, reason);
-    r->abandoned += lane->waiting + c->count;
+    r->abandoned += lane->waiting + m->client.count;
     lane->waiting = 0;
+}
+
+static void on_refused(struct fleet_client *c, uint8_t reason)
+{
+    fleet_crew_note_refused(c->arg, reason);
+    abandon(c->arg);
 }
 
 static void on_lost(struct fleet_client *c, const char *why)
 {
-    fleet_crew_note_lost(c->arg, why);
+    struct fleet_member *m = c->arg;
+    fleet_crew_note_lost(m, why);
+    if (m->gone) {
+        abandon(m);
+    }
 }
 
 static void stop(struct replay *r)
@@ -315,6 +334,9 @@ static bool make_plan(struct replay *r, char **files, int count)
         (void)fprintf(stderr, "out of memory\n");
         return false;
     }
+    if (r->speed > 0) {
+        fleet_plan_close_gaps(&r->plan, (int64_t)((double)r->max_pause_us * r->speed));
+    }
     return true;
 }
 
@@ -329,7 +351,7 @@ static bool make_crew(struct replay *r)
     bool ok = r->lanes != NULL;
     for (uint32_t i = 0; ok && i < r->plan.device_count; i++) {
         const struct fleet_plan_device *d = &r->plan.devices[i];
-        r->lanes[i] = (struct lane){.next = d->first, .left = d->messages};
+        r->lanes[i] = (struct lane){.next = d->first};
         ok = fleet_crew_add(&r->crew, d->name);
     }
     ok = ok && fleet_crew_open(&r->crew);
@@ -362,8 +384,10 @@ static int run(struct replay *r)
 
 int fleet_replay_main(int argc, char **argv)
 {
-    struct replay r = {
-        .options = fleet_options_default(), .speed = 1, .give_up_us = 2 * CLOCK_MINUTE_US};
+    struct replay r = {.options = fleet_options_default(),
+                       .speed = 1,
+                       .give_up_us = 2 * CLOCK_MINUTE_US,
+                       .max_pause_us = 10 * CLOCK_SECOND_US};
     fleet_plan_init(&r.plan);
     int code = FLEET_USAGE;
     if (read_options(argc, argv, &r)) {

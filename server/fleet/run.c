@@ -249,7 +249,7 @@ static void on_lost(struct fleet_client *c, const char *why)
 static bool all_answered(const struct show *w)
 {
     for (uint32_t i = 0; i < w->crew.count; i++) {
-        if (w->crew.members[i].client.count > 0 && w->crew.members[i].refused == 0) {
+        if (w->crew.members[i].client.count > 0 && !w->crew.members[i].gone) {
             return false;
         }
     }
@@ -268,7 +268,7 @@ static void on_tick(uv_timer_t *timer)
     }
     fleet_progress_draw(&w->progress, fleet_crew_counts(&w->crew).acked, 0, now);
     bool over = w->duration_us > 0 && now - w->started_us >= w->duration_us;
-    if (w->ending_us == 0 && (over || w->crew.interrupted || w->crew.refused == w->crew.count)) {
+    if (w->ending_us == 0 && (over || w->crew.interrupted || w->crew.gone == w->crew.count)) {
         w->ending_us = now;
     }
     if (w->ending_us != 0 && (all_answered(w) || now - w->ending_us > 10 * CLOCK_SECOND_US)) {
