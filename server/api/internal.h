@@ -23,10 +23,11 @@ struct api {
     char *tls_cert, *tls_key; /* PEM texts, NULL: plain HTTP */
     int port;
     atomic_bool stopping;
-    atomic_int busy;           /* requests that are suspended */
-    atomic_llong body_bytes;   /* of all requests together */
-    atomic_ullong request_seq; /* for request ids */
-    uint64_t boot;             /* random, so that ids differ between runs */
+    atomic_llong tokens_read_us; /* from the database, because of an unknown token */
+    atomic_int busy;             /* requests that are suspended */
+    atomic_llong body_bytes;     /* of all requests together */
+    atomic_ullong request_seq;   /* for request ids */
+    uint64_t boot;               /* random, so that ids differ between runs */
     struct api_events *events;
     struct api_waits *waits;
     struct api_sockets *sockets;

@@ -64,6 +64,7 @@ struct api_request {
     struct auth_bearer bearer;
     struct device *self;              /* held: a device that sends telemetry with its own token */
     char token[API_CURSOR_TEXT_SIZE]; /* for streams, which ask again whether it is good */
+    bool token_unknown;               /* to be looked up in the database */
     char id[65];
     unsigned media; /* chosen by Accept */
     unsigned body_media;

@@ -2,6 +2,7 @@
  * signalbox: one program, many subcommands. Each lives in a file of its own; this one only finds
  * it.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -152,14 +152,31 @@ static struct device *gate_own(const struct gate_publish *gp)
     return d.counted;
 }
 
+/* The few kinds of error that a device is told: what is wrong with the message for good. */
+static enum err gate_kind(enum err e)
+{
+    switch ((int)e) {
+    case ERR_SHORT:
+    case ERR_NOT_FOUND:
+        return ERR_SYNTAX;
+    case ERR_FULL: /* no more metric names */
+        return ERR_LIMIT;
+    default:
+        return e;
+    }
+}
+
 static enum err gate_reject(struct gate_publish *gp, const struct payload_error *why)
 {
+    if (why->err == ERR_NOMEM) {
+        return ERR_FULL; /* ours, not the message's: it is offered again */
+    }
     struct ingest_message *m = gate_message(gp, INGEST_REJECTED, gate_own(gp));
     if (m == NULL) {
         return ERR_FULL;
     }
     struct arena *arena = &gp->gate->block->arena;
-    m->err = why->err;
+    m->err = gate_kind(why->err);
     m->pointer = arena_view(arena, view_str(why->pointer));
     m->detail = arena_view(arena, view_str(why->detail));
     return ERR_OK;
@@ -339,7 +356,7 @@ static enum err gate_route(struct gate_publish *gp)
                           : gate_json(gp, numbered[i].kind, numbered[i].object_only, id);
         }
     }
-    return gate_refuse(gp, ERR_UNSUPPORTED, "nothing in this server takes messages of this topic");
+    return gate_refuse(gp, ERR_UNKNOWN_NAME, "nothing in this server takes messages of this topic");
 }
 
 enum err gate_publish(struct gate *g, struct session *s, const struct session_publish *p,

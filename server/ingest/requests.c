@@ -422,7 +422,7 @@ void ingest_delivered(struct ingest *in, int64_t delivery_id, enum err status)
 void core_answer(struct ingest *in, struct core_device *cd, struct ingest_message *m)
 {
     if (command_book_answer(in->book, cd->id, m->id, m->body) != ERR_OK) {
-        core_reject(in, m, ERR_NOT_FOUND, VIEW(""),
+        core_reject(in, m, ERR_UNKNOWN_NAME, VIEW(""),
                     VIEW("no command of this number waits for an answer: it ended or was never "
                          "sent to this device"));
         return;
