@@ -417,8 +417,11 @@ static bool make_devices(struct ledger *b)
                 ERR_OK) {
             return false;
         }
-        /* Versions alternate with i; a share of both must lack a time of its own. */
-        d->own_ts = (double)(i / 2 % 100) >= b->set.server_ts * 100;
+        /* Versions alternate with i, so both versions get their share without a time of their own.
+         */
+        double pair = i / 2;
+        d->own_ts =
+            (uint64_t)((pair + 1) * b->set.server_ts) == (uint64_t)(pair * b->set.server_ts);
         d->client.arg = d;
         d->client.client_id = d->name;
         d->client.user_name = d->token;
