@@ -20,7 +20,7 @@
 /* Alerts that fire while catching up get their numbers on the core's thread. */
 #define LOAD_TEMPORARY_ID (INT64_C(1) << 62)
 
-enum { LOAD_RETRY_MS = 500, LOAD_ARENA_LIMIT = 256 << 20 };
+enum { LOAD_RETRY_MS = 500, LOAD_ARENA_LIMIT = 256 << 20, LOAD_STATE_LIMIT = 64 << 20 };
 
 struct load {
     struct store_job job;
@@ -33,6 +33,7 @@ struct load {
     enum err err;
     /* results */
     struct engine *engine;
+    bool fresh; /* the engine has no saved state yet */
     int64_t watermark_us, last_seen_us, last_received_us;
     struct arena arena; /* events of the catching up, orphans */
     struct engine_out out;
@@ -326,62 +327,55 @@ static enum err load_state(struct load *l, struct db *db, struct buf *ret_state,
     return e;
 }
 
-/* For a device that was never saved: what it has, if the server died before the first time. */
-static enum err load_unsaved(struct load *l, struct db *db)
+/* A device without saved rule state starts its rules at its watermark: what came before drives none
+ * of them. */
+static enum err load_engine(struct load *l, struct db *db, struct view state)
 {
-    return load_samples(l, db, CLOCK_MIN_US, CLOCK_NONE);
-}
-
-static enum err load_engine(struct load *l, struct db *db, struct view state, bool saved)
-{
-    int64_t lateness_us = l->in->conf->lateness_us;
-    bool restore = state.len > 0;
-    l->engine = engine_new(l->device, l->rules, l->rule_count, lateness_us,
-                           saved ? l->watermark_us : CLOCK_NONE);
+    l->engine =
+        engine_new(l->device, l->rules, l->rule_count, l->in->conf->lateness_us, l->watermark_us);
     if (l->engine == NULL) {
         return ERR_NOMEM;
     }
-    enum err e = restore ? engine_restore(l->engine, state) : ERR_OK;
+    enum err e = state.len > 0 ? engine_restore(l->engine, state) : ERR_OK;
+    l->fresh = state.len == 0;
     if (e == ERR_MALFORMED) {
         LOG(LOG_ERROR, "rule_state_unreadable", LOG_S("device", l->device->name),
-            LOG_S("next", "rules start afresh"));
+            LOG_S("next", "its rules start afresh"));
         engine_free(l->engine);
-        l->engine = engine_new(l->device, l->rules, l->rule_count, lateness_us, l->watermark_us);
-        e = l->engine == NULL ? ERR_NOMEM : ERR_OK;
-        restore = false;
+        l->engine = NULL;
+        return load_engine(l, db, (struct view){NULL, 0});
     }
-    if (e == ERR_OK && saved) {
+    if (e == ERR_OK) {
         e = load_baselines(l, db);
     }
-    return e == ERR_OK ? load_alerts(l, db, saved ? engine_history_from(l->engine) : CLOCK_MIN_US)
-                       : e;
+    return e == ERR_OK ? load_alerts(l, db, engine_history_from(l->engine)) : e;
 }
 
 static enum err load_all(struct load *l, struct db *db)
 {
     struct buf state;
-    buf_init(&state, 64 << 20);
+    buf_init(&state, LOAD_STATE_LIMIT);
     bool saved = false;
     enum err e = load_state(l, db, &state, &saved);
     if (e == ERR_OK) {
         e = load_latest(l, db);
     }
-    if (e == ERR_OK && l->rule_count > 0) {
-        e = load_engine(l, db, buf_view(&state), saved);
-    } else if (e == ERR_OK) {
-        e = load_alerts(l, db, CLOCK_NONE);
+    if (e == ERR_OK && !saved) {
+        /* Never saved: a new device, or the server died within its first seconds. */
+        e = load_samples(l, db, CLOCK_MIN_US, CLOCK_NONE);
+    }
+    int64_t saved_us = l->watermark_us;
+    if (e == ERR_OK) {
+        e = l->rule_count > 0 ? load_engine(l, db, buf_view(&state))
+                              : load_alerts(l, db, CLOCK_NONE);
     }
     buf_fini(&state);
-    if (e != ERR_OK) {
-        return e;
-    }
-    if (!saved) {
-        e = load_unsaved(l, db);
-    } else if (l->watermark_us != CLOCK_NONE) {
-        int64_t watermark_us = l->watermark_us;
+    if (e == ERR_OK) {
         int64_t from_us = l->engine == NULL ? CLOCK_NONE : engine_history_from(l->engine);
-        from_us = from_us == CLOCK_NONE || from_us > watermark_us ? watermark_us : from_us;
-        e = load_samples(l, db, from_us, watermark_us);
+        if (saved_us != CLOCK_NONE && (from_us == CLOCK_NONE || from_us > saved_us)) {
+            from_us = saved_us;
+        }
+        e = load_samples(l, db, from_us == CLOCK_NONE ? CLOCK_MIN_US : from_us, saved_us);
     }
     return e == ERR_OK ? load_recent(l, db) : e;
 }
@@ -470,6 +464,10 @@ static void load_done(struct mail *m)
             engine_renumber_alert(cd->engine, e->alert_id, in->next_alert_id);
             load_renumber(e, in->next_alert_id++);
         }
+    }
+    if (l->fresh) {
+        core_flush_device(in, cd); /* with the first samples that drive its rules: a crash then
+                                      finds where they began */
     }
     if (l->out.first != NULL) {
         core_effects(in, cd, &l->out);

@@ -311,7 +311,7 @@ static const char *const sql_state =
     " SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[], $4::bytea[])"
     " ON CONFLICT (device_id) DO UPDATE SET watermark = excluded.watermark, last_seen_at = "
     "excluded.last_seen_at,"
-    " rule_state = coalesce(excluded.rule_state, device_state.rule_state)";
+    " rule_state = excluded.rule_state";
 
 static bool send_arrays(struct db *db, const char *sql, uint32_t count,
                         const struct buf *const *elements, const uint32_t *oids, int arrays)
