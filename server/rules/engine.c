@@ -236,7 +236,8 @@ enum err engine_replay(struct engine *e, const struct sample *s, int32_t digest,
         }
         uint64_t at = 0;
         e->quiet = true;
-        if (remember(e, s, digest, seq, &at)) {
+        bool late = s->ts_us <= e->snapshots[0]->newest_us; /* only after the base was forced */
+        if (!late && remember(e, s, digest, seq, &at)) {
             run(e, at, out);
         }
         e->quiet = false;

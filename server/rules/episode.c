@@ -287,11 +287,40 @@ static void report_all(struct engine *e, struct engine_machine *m, uint32_t firs
     }
 }
 
+/* Of those told that fired at the instant of `now`, the very same one comes to place i. */
+static void prefer_same(struct engine_episodes *told, uint32_t i, const struct engine_episode *now)
+{
+    for (uint32_t k = i; k < told->count && told->items[k].fired_us == now->fired_us; k++) {
+        struct engine_episode found = told->items[k];
+        if (same_start(&found, now) && found.resolved_us == now->resolved_us) {
+            told->items[k] = told->items[i];
+            told->items[i] = found;
+            return;
+        }
+    }
+}
+
+/* A rule can fire more than once at an instant, when samples of the same time bring other metrics.
+ */
+static void align(struct engine_machine *m, uint32_t first)
+{
+    uint32_t i = 0;
+    uint32_t k = first;
+    for (;;) {
+        next_equal(&m->told, &m->episodes, &i, &k);
+        if (i == m->told.count) {
+            return;
+        }
+        prefer_same(&m->told, i++, &m->episodes.items[k++]);
+    }
+}
+
 void engine_reconcile(struct engine *e, struct engine_out *out)
 {
     for (uint32_t n = 0; n < e->machine_count; n++) {
         struct engine_machine *m = &e->machines[n];
         uint32_t first = m->told_from;
+        align(m, first);
         report_all(e, m, first, true, out);
         report_all(e, m, first, false, out);
         for (uint32_t i = first; i < m->episodes.count; i++) {

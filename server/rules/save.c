@@ -369,9 +369,14 @@ enum err engine_restore(struct engine *e, struct view state)
     return e->failed;
 }
 
-static int by_fired(const struct engine_episode *a, const struct engine_episode *b)
+/* Several may fire at one instant, of which at most the last is open. */
+static bool stands_after(const struct engine_episode *a, const struct engine_episode *b)
 {
-    return (a->fired_us > b->fired_us) - (a->fired_us < b->fired_us);
+    if (a->fired_us != b->fired_us) {
+        return a->fired_us > b->fired_us;
+    }
+    return b->resolved_us != CLOCK_NONE &&
+           (a->resolved_us == CLOCK_NONE || a->resolved_us > b->resolved_us);
 }
 
 enum err engine_restore_alert(struct engine *e, const struct engine_event *alert)
@@ -399,7 +404,7 @@ enum err engine_restore_alert(struct engine *e, const struct engine_event *alert
         return ERR_NOMEM;
     }
     struct engine_episode *items = m->told.items;
-    for (uint32_t i = m->told.count - 1; i > 0 && by_fired(&items[i - 1], &items[i]) > 0; i--) {
+    for (uint32_t i = m->told.count - 1; i > 0 && stands_after(&items[i - 1], &items[i]); i--) {
         struct engine_episode later = items[i - 1];
         items[i - 1] = items[i];
         items[i] = later;

@@ -219,7 +219,15 @@ static int by_rule_and_time(const void *a, const void *b)
     if (x->rule_id != y->rule_id) {
         return x->rule_id < y->rule_id ? -1 : 1;
     }
-    return (x->fired_us > y->fired_us) - (x->fired_us < y->fired_us);
+    if (x->fired_us != y->fired_us) {
+        return x->fired_us < y->fired_us ? -1 : 1;
+    }
+    if (x->resolved_us != y->resolved_us) { /* several at one instant: the open one is last */
+        bool last = x->resolved_us == CLOCK_NONE ||
+                    (y->resolved_us != CLOCK_NONE && x->resolved_us > y->resolved_us);
+        return last ? 1 : -1;
+    }
+    return (x->value > y->value) - (x->value < y->value);
 }
 
 char *help_history(struct help_run *r)
