@@ -139,8 +139,6 @@ static struct view find_token(struct api_request *r)
     return query_token ? api_query_get(&r->query, "access_token") : view_of(NULL, 0);
 }
 
-enum { TOKEN_UNKNOWN_BODY_MAX = 64 * 1024 };
-
 static void token_wrong(struct api_request *r)
 {
     bool first = false;
@@ -175,17 +173,9 @@ static bool device_token_good(struct api_request *r, struct view token)
 }
 
 /* `signalbox token create` writes to the database behind our back: an unknown token is looked up
- * there, at most once a second for all requests together, and never for a body that is worth
- * filling memory with. */
+ * there, at most once a second for all requests together. */
 static bool may_be_fresh(struct api_request *r)
 {
-    const char *header = api_request_header(r, "Content-Length");
-    int64_t length = 0;
-    if (api_request_header(r, "Transfer-Encoding") != NULL ||
-        (header != NULL &&
-         (api_int_parse(view_str(header), &length) != ERR_OK || length > TOKEN_UNKNOWN_BODY_MAX))) {
-        return false;
-    }
     int64_t now_us = clock_mono_us();
     long long last_us = atomic_load(&r->api->tokens_read_us);
     return now_us - last_us >= CLOCK_SECOND_US &&
