@@ -238,7 +238,7 @@ NODISCARD enum err core_partitions_restore(struct ingest *in, struct db *db);
 void core_partition_need(struct ingest *in, int64_t ts_us);
 void core_maintain(struct ingest *in); /* partitions ahead, retention */
 
-/* requests.c */
+/* answers.c, requests.c */
 void core_answer(struct ingest *in, struct core_device *cd, struct ingest_message *m);
 void core_attributes(struct ingest *in, struct core_device *cd, struct ingest_message *m);
 void core_attribute_request(struct ingest *in, struct core_device *cd, struct ingest_message *m);
