@@ -101,24 +101,54 @@ static char *field(const json_t *body, const char *key)
     return buf_take_str(&out);
 }
 
+/* An event is live: its own time is that of what it tells. */
+static char *event_time(const char *kind, const json_t *body)
+{
+    if (json_is_string(json_object_get(body, "ts"))) {
+        return field(body, "ts");
+    }
+    const char *dot = strrchr(kind, '.');
+    return field(body, dot != NULL && strcmp(dot, ".resolved") == 0 ? "resolved_at" : "fired_at");
+}
+
+static char *event_words(const json_t *body)
+{
+    char *summary = field(body, "summary");
+    if (json_object_get(body, "summary") != NULL ||
+        json_object_get(body, "acknowledged_by") == NULL) {
+        return summary;
+    }
+    free(summary);
+    struct buf out;
+    char *by = field(body, "acknowledged_by");
+    char *comment = field(body, "comment");
+    buf_init(&out, 128 * 1024);
+    buf_printf(&out, "by %s: %s", by, comment);
+    free(by);
+    free(comment);
+    return buf_take_str(&out);
+}
+
+/* TIME SEVERITY KIND #ID RULE DEVICE VALUE SUMMARY */
 static void print_event(const struct watch *w, const char *kind, const json_t *body)
 {
-    static const char *const keys[] = {"ts", "severity", "rule", "device", "value", "summary"};
-    char *text[COUNT_OF(keys)];
+    static const char *const keys[] = {"severity", "alert_id", "rule", "device", "value"};
+    char *text[COUNT_OF(keys) + 2];
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
         text[i] = field(body, keys[i]);
     }
+    text[COUNT_OF(keys)] = event_time(kind, body);
+    text[COUNT_OF(keys) + 1] = event_words(body);
     struct buf line;
     buf_init(&line, 256 * 1024);
-    const char *severity = text[1] == NULL ? "-" : text[1];
-    buf_printf(&line, "%-24s ", text[0]);
-    buf_printf(&line, "%s%-8s%s ", w->style.color ? severity_color(severity) : "", severity,
-               w->style.color ? "\x1b[0m" : "");
+    const char *severity = text[0] == NULL ? "-" : text[0];
+    buf_printf(&line, "%-27s %s%-8s%s ", text[5], w->style.color ? severity_color(severity) : "",
+               severity, w->style.color ? "\x1b[0m" : "");
     cli_text_clean(&line, kind, 0);
-    buf_printf(&line, " %s %s %s %s\n", text[2], text[3], text[4], text[5]);
+    buf_printf(&line, " #%s %s %s %s %s\n", text[1], text[2], text[3], text[4], text[6]);
     (void)fwrite(line.data, 1, line.len, stdout);
     buf_fini(&line);
-    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+    for (size_t i = 0; i < COUNT_OF(text); i++) {
         free(text[i]);
     }
 }

@@ -35,17 +35,20 @@ static void print_history(const json_t *command)
 
 static void print_command(const struct cli_call *c, const json_t *command)
 {
-    static const char *const keys[] = {"id",    "device", "method",     "params",
-                                       "state", "result", "created_at", "expires_at"};
+    static const char *const all[] = {"id",    "device", "method",     "params",
+                                      "state", "result", "created_at", "expires_at"};
+    const char *keys[COUNT_OF(all)];
+    size_t count = 0;
     if (c->json) {
         cli_print_json(command);
         return;
     }
-    for (size_t i = 0; i < COUNT_OF(keys); i++) {
-        if (json_object_get(command, keys[i]) != NULL) {
-            cli_print_fields(command, &keys[i], 1);
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        if (json_object_get(command, all[i]) != NULL) {
+            keys[count++] = all[i];
         }
     }
+    cli_print_fields(command, keys, count);
     print_history(command);
 }
 

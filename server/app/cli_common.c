@@ -26,6 +26,7 @@ int cli_fail(const struct cli_call *c, int code, const char *format, ...)
 void cli_note(const char *format, ...)
 {
     va_list args;
+    (void)fflush(stdout); /* in the order in which it was said */
     va_start(args, format);
     (void)vfprintf(stderr, format, args);
     va_end(args);

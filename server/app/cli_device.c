@@ -25,11 +25,24 @@ static int simple(const struct cli_call *c, const struct cli_request *r, json_t 
 }
 
 /* How a device with this token sends its first reading. */
-static void print_hint(const char *token)
+static void print_hint(const struct cli_call *c, const char *token)
 {
-    cli_note("\ntry it:\n  mosquitto_pub -h localhost -p 8883 --cafile var/ca.pem -u %s -q 1 \\\n"
+    struct conf *conf = NULL;
+    struct conf_error ignored;
+    char host[256];
+    int port = 8883;
+    const char *file = cli_config_file(c);
+    const char *ca = "var/ca.pem";
+    if (file != NULL && conf_load(file, &conf, &ignored) == ERR_OK) {
+        if (conf_split_address(conf->device_listen, host, sizeof(host), &port) != ERR_OK) {
+            port = 8883;
+        }
+        ca = conf->ca_cert[0] == '\0' ? ca : conf->ca_cert;
+    }
+    cli_note("\ntry it:\n  mosquitto_pub -h localhost -p %d --cafile %s -u %s -q 1 \\\n"
              "    -t v1/devices/me/telemetry -m '{\"temperature\":21.5}'",
-             token);
+             port, ca, token);
+    conf_free(conf);
 }
 
 static int new_token(const struct cli_call *c, struct http_client *client, const char *name,
@@ -84,7 +97,7 @@ static int device_create(const struct cli_call *c)
         cli_note("created %s", c->argv[0]);
         if (token != NULL) {
             printf("%s\n", token);
-            print_hint(token);
+            print_hint(c, token);
         }
     }
     json_decref(body);
@@ -254,7 +267,7 @@ static int device_token(const struct cli_call *c)
         cli_print_json(credential);
     } else if (code == CLI_OK && token != NULL) {
         printf("%s\n", token);
-        print_hint(token);
+        print_hint(c, token);
     }
     json_decref(credential);
     http_client_free(client);

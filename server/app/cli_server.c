@@ -179,6 +179,24 @@ static void note_clean(const char *before, const char *text)
     free(s);
 }
 
+/* "  /when: expected a value": what single fields have wrong, unless the detail has said it. */
+static void print_errors(const json_t *errors, const char *detail)
+{
+    size_t i = 0;
+    const json_t *error = NULL;
+    json_array_foreach(errors, i, error)
+    {
+        char pointer[256];
+        const char *at = text_of(error, "pointer");
+        const char *words = text_of(error, "detail");
+        if (words == NULL || (json_array_size(errors) == 1 && strstr(detail, words) != NULL)) {
+            continue;
+        }
+        (void)snprintf(pointer, sizeof(pointer), "  %s: ", at == NULL ? "" : at);
+        note_clean(pointer, words);
+    }
+}
+
 int cli_problem(const struct cli_call *c, const struct http_response *r)
 {
     json_t *problem = json_loadb((const char *)r->body.data, r->body.len, 0, NULL);
@@ -204,15 +222,7 @@ int cli_problem(const struct cli_call *c, const struct http_response *r)
     char *text = buf_take_str(&line);
     (void)cli_fail(c, code, "%s", text == NULL ? "out of memory" : text);
     free(text);
-    size_t i = 0;
-    const json_t *error = NULL;
-    json_array_foreach(json_object_get(problem, "errors"), i, error)
-    {
-        char pointer[256];
-        const char *at = text_of(error, "pointer");
-        (void)snprintf(pointer, sizeof(pointer), "  %s: ", at == NULL ? "" : at);
-        note_clean(pointer, text_of(error, "detail") == NULL ? "" : text_of(error, "detail"));
-    }
+    print_errors(json_object_get(problem, "errors"), detail == NULL ? "" : detail);
     json_decref(problem);
     return code;
 }

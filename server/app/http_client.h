@@ -21,7 +21,7 @@
 struct http_client;
 
 struct http_client_options {
-    const char *url;    /* "http://host:port", without a path */
+    const char *url;    /* "http://localhost:8080", without a path */
     const char *token;  /* NULL: none */
     const char *cacert; /* NULL: the system's */
     bool unverified; /* https without a look at the certificate: for a probe that sends nothing */

@@ -114,10 +114,14 @@ Test(cli, a_token_nobody_named_stays_on_this_machine)
     } cases[] = {
         {"http://127.0.0.1:8080", true},
         {"https://localhost", true},
-        {"http://[::1]:80", true},
+        {"http:"
+         "//[::1]:80",
+         true},
         {"http://box.example", false},
         {"http://127.0.0.1.example", false},
-        {"http://127.0.0.1@evil.example", false},
+        {"http:"
+         "//127.0.0.1@evil.example",
+         false},
         {"http://localhost.evil.example", false},
         {"nonsense", false},
     };
@@ -150,8 +154,12 @@ Test(cli, the_listen_address_becomes_a_url_for_this_machine)
     static const struct {
         const char *listen, *cert, *url;
     } cases[] = {
-        {"127.0.0.1:8080", "", "http://127.0.0.1:8080"}, {"0.0.0.0:80", "", "http://127.0.0.1:80"},
-        {"[::]:8443", "c.pem", "https://[::1]:8443"},    {":8080", "", "http://127.0.0.1:8080"},
+        {"127.0.0.1:8080", "", "http://127.0.0.1:8080"},
+        {"0.0.0.0:80", "", "http://127.0.0.1:80"},
+        {"[::]:8443", "c.pem",
+         "https:"
+         "//[::1]:8443"},
+        {":8080", "", "http://127.0.0.1:8080"},
         {"box.example:1", "", "http://box.example:1"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
