@@ -237,15 +237,15 @@ static enum err take_connack(struct fleet_client *c, struct view body,
         return e;
     }
     if (m.reason != MQTT_SUCCESS) {
-        if (!is_final(m.reason)) {
-            cut(c, mqtt_reason_words(m.reason));
+        if (!is_final((uint8_t)m.reason)) {
+            cut(c, mqtt_reason_words((uint8_t)m.reason));
             return ERR_OK;
         }
         fleet_link_close(&c->link);
         (void)uv_timer_stop(&c->timer);
         move(c, FLEET_CLIENT_REFUSED);
         if (c->conf->events->refused != NULL) {
-            c->conf->events->refused(c, m.reason);
+            c->conf->events->refused(c, (uint8_t)m.reason);
         }
         return ERR_OK;
     }
@@ -350,7 +350,7 @@ static enum err take(struct fleet_client *c, const struct mqtt_frame *frame, int
     if (frame->type == MQTT_DISCONNECT) {
         enum err e = mqtt_disconnect_decode(frame->body, &from, &bye);
         if (e == ERR_OK) {
-            cut(c, mqtt_reason_words(bye.reason));
+            cut(c, mqtt_reason_words((uint8_t)bye.reason));
         }
         return e;
     }

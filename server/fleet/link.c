@@ -336,7 +336,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         return;
     }
     if (status != 0) {
-        fail(l, uv_strerror(status));
+        /* libuv says EBADF for any EPOLLERR; the reason that matters is the peer's. */
+        fail(l, status == UV_EBADF ? "the connection was cut" : uv_strerror(status));
         return;
     }
     if (l->state == FLEET_LINK_SHAKING) {
