@@ -35,8 +35,7 @@ struct server {
     bool sessions_started, ingest_started, api_started;
 };
 
-/* ---- who tells whom
- * ------------------------------------------------------------------------------------------ */
+/* ---- who tells whom ---- */
 
 /* session -> ingest */
 static void on_attach(void *arg, const struct session_attach *a)
@@ -120,9 +119,7 @@ static bool on_ready(void *arg, char *ret_why, size_t size)
     return ingest_is_ready(((struct server *)arg)->ingest, ret_why, size);
 }
 
-/* ---- start
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- start ---- */
 
 static bool stop_is_pending(void)
 {
@@ -270,8 +267,7 @@ enum err server_start(const struct conf *conf, struct server **ret_server)
     return ERR_OK;
 }
 
-/* ---- reload, stop
- * -------------------------------------------------------------------------------------------- */
+/* ---- reload, stop ---- */
 
 void server_reload(struct server *s)
 {

@@ -152,8 +152,7 @@ static void book_remove(struct command_book *b, struct command *c)
     command_free(c);
 }
 
-/* ---- what is written
- * ----------------------------------------------------------------------------------------- */
+/* ---- what is written ---- */
 
 static void book_history(struct command_book *b, struct command *c, const char *cause)
 {
@@ -231,9 +230,7 @@ static void book_move(struct command_book *b, struct command *c, enum command_st
     }
 }
 
-/* ---- sending
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- sending ---- */
 
 /* A first or another attempt, when somebody is there to take it: `sent` is written now, the packet
  * leaves after the commit. */
@@ -339,8 +336,7 @@ void command_book_delivered(struct command_book *b, int64_t id, enum err status)
     }
 }
 
-/* ---- creating and ending
- * ------------------------------------------------------------------------------------- */
+/* ---- creating and ending ---- */
 
 enum err command_book_create(struct command_book *b, const struct command_new *n, int64_t *ret_id,
                              enum command_state *ret_state)
@@ -460,8 +456,7 @@ void command_book_tick(struct command_book *b, int64_t mono_us)
     }
 }
 
-/* ---- after a restart
- * ----------------------------------------------------------------------------------------- */
+/* ---- after a restart ---- */
 
 static enum err book_restore_row(struct command_book *b, const struct db_result *r, int row)
 {

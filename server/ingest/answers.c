@@ -9,8 +9,7 @@
  * what they ask for; and what the command book needs of the core.
  */
 
-/* ---- the command book's view of the core
- * --------------------------------------------------------------------- */
+/* ---- the command book's view of the core ---- */
 
 static struct batch *book_batch(void *arg)
 {
@@ -92,8 +91,7 @@ struct command_book *core_book_new(struct ingest *in)
                                                     .device_name = book_device_name});
 }
 
-/* ---- messages that are not telemetry
- * ------------------------------------------------------------------------- */
+/* ---- messages that are not telemetry ---- */
 
 void core_answer(struct ingest *in, struct core_device *cd, struct ingest_message *m)
 {

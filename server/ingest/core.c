@@ -20,9 +20,7 @@ enum {
     CORE_SUBMITTED_MAX = 2
 };
 
-/* ---- batches
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- batches ---- */
 
 static struct core_batch *core_batch_new(struct ingest *in)
 {
@@ -233,9 +231,7 @@ static void core_turn(void *arg)
     }
 }
 
-/* ---- life
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static void core_tick(void *arg)
 {

@@ -165,8 +165,7 @@ void core_loaded(struct ingest *in, struct core_device *cd)
     }
 }
 
-/* ---- loading again
- * ------------------------------------------------------------------------------------------- */
+/* ---- loading again ---- */
 
 void core_device_reload(struct ingest *in, struct core_device *cd)
 {

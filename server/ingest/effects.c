@@ -140,9 +140,7 @@ static void effect_update(struct ingest *in, const struct engine_event *e)
     batch_op_real(b, op, e->value);
 }
 
-/* ---- actions
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- actions ---- */
 
 static void action_command_to(struct ingest *in, const struct engine_event *e,
                               const struct rule_action *a, int32_t device_id)
@@ -290,8 +288,7 @@ static void effect_actions(struct ingest *in, const struct core_device *cd,
     }
 }
 
-/* ---- all of a sample
- * ----------------------------------------------------------------------------------------- */
+/* ---- all of a sample ---- */
 
 static void effect_run(struct ingest *in, const struct core_device *cd,
                        const struct engine_event *e)

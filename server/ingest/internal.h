@@ -17,8 +17,7 @@
 #include "payload/telemetry.h"
 #include "rules/engine.h"
 
-/* ---- what travels from a gate to the core
- * -------------------------------------------------------------------- */
+/* ---- what travels from a gate to the core ---- */
 
 enum ingest_kind {
     INGEST_TELEMETRY,
@@ -63,9 +62,7 @@ struct ingest_block {
     uint32_t holds;
 };
 
-/* ---- devices
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- devices ---- */
 
 enum core_device_state {
     CORE_DEVICE_COLD,     /* nothing loaded yet, or to be loaded again */
@@ -120,9 +117,7 @@ struct core_device {
     uint32_t session_count;
 };
 
-/* ---- batches
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- batches ---- */
 
 enum after_kind { AFTER_EVENT, AFTER_SEND, AFTER_OP, AFTER_ATTACHED };
 

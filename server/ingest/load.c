@@ -56,8 +56,7 @@ static void load_free(struct load *l)
     free(l);
 }
 
-/* ---- reading samples
- * ----------------------------------------------------------------------------------------- */
+/* ---- reading samples ---- */
 
 struct sample_reader {
     struct load *load;
@@ -148,9 +147,7 @@ static enum err load_samples(struct load *l, struct db *db, int64_t from_us,
     return e;
 }
 
-/* ---- the parts
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- the parts ---- */
 
 static enum err load_latest(struct load *l, struct db *db)
 {
@@ -380,8 +377,7 @@ static enum err load_all(struct load *l, struct db *db)
     return e == ERR_OK ? load_recent(l, db) : e;
 }
 
-/* ---- there and back
- * ------------------------------------------------------------------------------------------ */
+/* ---- there and back ---- */
 
 static void load_clear_results(struct load *l)
 {

@@ -121,9 +121,7 @@ enum err core_partitions_restore(struct ingest *in, struct db *db)
     return e;
 }
 
-/* ---- retention
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- retention ---- */
 
 struct retention_job {
     struct store_job job;

@@ -12,8 +12,7 @@
  * core's thread, and is answered after the commit of the batch it went into.
  */
 
-/* ---- requests of the API
- * ------------------------------------------------------------------------------------- */
+/* ---- requests of the API ---- */
 
 static void op_end(struct api_op *op, enum err status, const char *detail)
 {
@@ -300,8 +299,7 @@ void ingest_submit(struct ingest *in, struct api_op *op)
     loop_post(in->loop, &m->mail);
 }
 
-/* ---- the catalog changed
- * ------------------------------------------------------------------------------------- */
+/* ---- the catalog changed ---- */
 
 struct changed_mail {
     struct mail mail;

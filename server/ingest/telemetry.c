@@ -41,9 +41,7 @@ void core_reject(struct ingest *in, struct ingest_message *m, enum err why, stru
     core_message_end(in, m);
 }
 
-/* ---- checks
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- checks ---- */
 
 struct refusal {
     enum err err;
@@ -118,9 +116,7 @@ static bool message_allowed(const struct ingest *in, const struct core_device *c
     return true;
 }
 
-/* ---- shapes
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- shapes ---- */
 
 static bool shape_is(const struct core_device *cd, const struct sample *s)
 {
@@ -189,8 +185,7 @@ int32_t core_shape(struct ingest *in, struct core_device *cd, const struct sampl
     return id;
 }
 
-/* ---- newest values
- * ------------------------------------------------------------------------------------------- */
+/* ---- newest values ---- */
 
 static struct core_latest *latest_slot(struct core_device *cd, uint32_t at, int32_t metric)
 {
@@ -249,9 +244,7 @@ void core_latest_update(struct core_device *cd, const struct sample *s)
     }
 }
 
-/* ---- rows
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- rows ---- */
 
 static int64_t recent_time(const struct core_device *cd, int32_t digest, uint16_t packet_id)
 {

@@ -262,8 +262,7 @@ void batch_partition(struct batch *b, int64_t from_us, int64_t to_us, const char
     b->partitions = p;
 }
 
-/* ---- operations
- * ---------------------------------------------------------------------------------------------- */
+/* ---- operations ---- */
 
 struct batch_op *batch_op(struct batch *b, const char *sql)
 {
@@ -349,8 +348,7 @@ void batch_op_bytes(struct batch *b, struct batch_op *op, struct view v)
     op_put(b, op, copy, (int)v.len, 1);
 }
 
-/* ---- latest values and state: elements of binary arrays
- * ------------------------------------------------------ */
+/* ---- latest values and state: elements of binary arrays ---- */
 
 static void element_int(struct buf *out, int32_t v)
 {
@@ -402,8 +400,7 @@ void batch_state(struct batch *b, int32_t device_id, int64_t watermark_us, int64
     b->state_count++;
 }
 
-/* ---- afterwards
- * ---------------------------------------------------------------------------------------------- */
+/* ---- afterwards ---- */
 
 void batch_on_done(struct batch *b, batch_done_fn done, void *arg)
 {

@@ -24,8 +24,7 @@ static const char *const db_setup = "SET synchronous_commit = on; SET timezone =
                                     "idle_in_transaction_session_timeout = '60s';"
                                     "SET client_connection_check_interval = '1s'; SET jit = off";
 
-/* ---- parameters
- * ---------------------------------------------------------------------------------------------- */
+/* ---- parameters ---- */
 
 static int db_param(struct db_params *p, const char *value, int len, int binary)
 {
@@ -88,9 +87,7 @@ void db_null(struct db_params *p)
     (void)db_param(p, NULL, 0, 0);
 }
 
-/* ---- errors
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- errors ---- */
 
 static enum err db_classify(const char *state)
 {
@@ -159,8 +156,7 @@ const char *db_constraint(const struct db *db)
     return db->constraint;
 }
 
-/* ---- connection
- * ---------------------------------------------------------------------------------------------- */
+/* ---- connection ---- */
 
 enum err db_wait_socket(struct db *db, bool want_write, int64_t deadline_us)
 {
@@ -297,9 +293,7 @@ bool db_is_safe(const struct db *db)
     return db->safe;
 }
 
-/* ---- queries
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- queries ---- */
 
 enum err db_query(struct db *db, const char *sql, const struct db_params *params,
                   struct db_result **ret_result)

@@ -24,8 +24,7 @@ static int64_t answer_deadline(const struct db *db)
     return clock_mono_us() + db->timeout_us;
 }
 
-/* ---- partitions
- * ---------------------------------------------------------------------------------------------- */
+/* ---- partitions ---- */
 
 /* A transaction of its own. Samples of that time that wait in the default partition move over. */
 static enum err partition_create(struct db *db, const struct batch_partition *p)
@@ -69,9 +68,7 @@ static enum err partitions_create(struct db *db, struct batch *b)
     return ERR_OK;
 }
 
-/* ---- rows
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- rows ---- */
 
 enum row_choice { ROWS_PLAIN, ROWS_SUSPECT, ROWS_ALL };
 
@@ -201,8 +198,7 @@ static enum err copy_rows(struct db *db, struct batch *b, const char *sql, enum 
     return e;
 }
 
-/* ---- rows that may be stored already
- * ------------------------------------------------------------------------- */
+/* ---- rows that may be stored already ---- */
 
 struct stored_key {
     int64_t ts_us;
@@ -281,8 +277,7 @@ static enum err insert_careful(struct db *db, struct batch *b, enum row_choice c
     return e;
 }
 
-/* ---- operations
- * ---------------------------------------------------------------------------------------------- */
+/* ---- operations ---- */
 
 /* A one-dimensional binary array from elements that are already in wire form. */
 static void put_array(struct buf *out, uint32_t oid, uint32_t count, const struct buf *elements)
@@ -432,9 +427,7 @@ static enum err run_operations(struct db *db, struct batch *b)
     return about_data ? operation_poison(db, b, failed) : e;
 }
 
-/* ---- the whole
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 static bool only_rows(const struct batch *b)
 {
