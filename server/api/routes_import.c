@@ -36,9 +36,10 @@ struct import {
     struct emit_json rows_json;
     struct buf gateways; /* JSON array of all that name one */
     struct emit_json gateways_json;
-    struct map names;  /* of this import -> the line + 1 */
-    struct map tokens; /* hash -> itself */
-    uint32_t *lines;   /* of the batch */
+    struct map seen;  /* names that have a line */
+    struct map names; /* names that were taken, and may be gateways */
+    struct map tokens;
+    uint32_t *lines; /* of the batch */
     uint32_t batch;
     uint32_t gateway_count;
     int64_t created, updated, failed;
@@ -123,20 +124,24 @@ static void rows_flush(struct import *im)
 /* ---- one line
  * ------------------------------------------------------------------------------------ */
 
-/* 1 to 64 hexadecimal characters of the token's hash; false: it is used twice in this import. */
-static bool token_hash(struct import *im, const char *token, char ret_hex[static 65])
+static void token_hash(const char *token, char ret_hex[static 65])
 {
     uint8_t hash[32];
     auth_hash(view_str(token), hash);
     for (size_t i = 0; i < sizeof(hash); i++) {
         (void)snprintf(ret_hex + 2 * i, 3, "%02x", hash[i]);
     }
+}
+
+/* Enters a text; false: it is there already. */
+static bool enter(struct import *im, struct map *map, const char *text)
+{
     void *old = NULL;
-    struct view key = view_of(hash, sizeof(hash));
-    if (map_get(&im->tokens, key) != NULL) {
+    if (map_get(map, view_str(text)) != NULL) {
         return false;
     }
-    im->err = map_put(&im->tokens, key, im, &old);
+    enum err e = map_put(map, view_str(text), im, &old);
+    im->err = im->err == ERR_OK ? e : im->err;
     return true;
 }
 
@@ -146,7 +151,7 @@ static bool check_names(struct import *im, uint32_t line, const char *name, cons
         line_failed(im, line, "name must be 1 to 128 letters, digits, . _ : -");
         return false;
     }
-    if (map_get(&im->names, view_str(name)) != NULL) {
+    if (!enter(im, &im->seen, name)) {
         line_failed(im, line, "the device %s has a line already", name);
         return false;
     }
@@ -236,38 +241,63 @@ static void defer(struct import *im, uint32_t line, json_t *device)
     im->deferred[im->deferred_count++] = (struct deferred){line, json_incref(device)};
 }
 
-/* The fields' types are right; what they say is checked against the catalog. */
-static void take_device(struct import *im, uint32_t line, const json_t *device)
+static const char *member_text(const json_t *device, const char *name)
 {
-    const char *name = json_string_value(json_object_get(device, "name"));
-    struct device *old = catalog_device(im->r->api->catalog, view_str(name));
-    const char *type = json_string_value(json_object_get(device, "type"));
-    const char *token = json_string_value(json_object_get(device, "token"));
-    const char *gateway = json_string_value(json_object_get(device, "gateway"));
-    type = type != NULL ? type : old != NULL ? old->type->name : "generic";
-    char hash[65];
-    if (!check_names(im, line, name, type)) {
-        device_drop(old);
-        return;
+    return json_string_value(json_object_get(device, name));
+}
+
+/* The type that the line names, or the one that the device has. */
+static const char *type_of(const json_t *device, const struct device *old)
+{
+    const char *type = member_text(device, "type");
+    return type != NULL ? type : old != NULL ? old->type->name : "generic";
+}
+
+/* What the fields say, but for the gateway; false: the line was told to be wrong. */
+static bool check_device(struct import *im, uint32_t line, const json_t *device,
+                         const struct device *old)
+{
+    const char *name = member_text(device, "name");
+    const char *token = member_text(device, "token");
+    const char *gateway = member_text(device, "gateway");
+    if (!check_names(im, line, name, type_of(device, old))) {
+        return false;
     }
     bool seen = old == NULL || auth_bearer_sees(im->r->api->auth, &im->r->bearer, old);
-    if (!seen || !api_sees_preview(im->r, name, type, old, json_object_get(device, "labels"))) {
+    if (!seen || !api_sees_preview(im->r, name, type_of(device, old), old,
+                                   json_object_get(device, "labels"))) {
         line_failed(im, line, "the token's selector does not admit this device");
-    } else if (token != NULL && !api_token_fits(view_str(token))) {
-        line_failed(im, line, "token must have 20 to 256 printable characters without blanks");
-    } else if (token != NULL && !token_hash(im, token, hash)) {
-        line_failed(im, line, "the token is used by a line before");
-    } else if (gateway != NULL && strcmp(gateway, name) == 0) {
+        return false;
+    }
+    if (gateway != NULL && strcmp(gateway, name) == 0) {
         line_failed(im, line, "a device is not its own gateway");
-    } else {
-        void *ignored = NULL;
-        if (im->err == ERR_OK) {
-            im->err = map_put(&im->names, view_str(name), im, &ignored);
-        }
-        row_add(im, line, name, type, device, old, token == NULL ? NULL : hash);
-        if (gateway != NULL) {
-            gateway_add(im, name, gateway);
-        }
+        return false;
+    }
+    if (token != NULL && !api_token_fits(view_str(token))) {
+        line_failed(im, line, "token must have 20 to 256 printable characters without blanks");
+        return false;
+    }
+    if (token != NULL && !enter(im, &im->tokens, token)) {
+        line_failed(im, line, "the token is used by a line before");
+        return false;
+    }
+    return true;
+}
+
+static void take_device(struct import *im, uint32_t line, const json_t *device)
+{
+    char hash[65];
+    const char *name = member_text(device, "name");
+    const char *token = member_text(device, "token");
+    const char *gateway = member_text(device, "gateway");
+    struct device *old = catalog_device(im->r->api->catalog, view_str(name));
+    if (token != NULL) {
+        token_hash(token, hash);
+    }
+    (void)enter(im, &im->names, name);
+    row_add(im, line, name, type_of(device, old), device, old, token == NULL ? NULL : hash);
+    if (gateway != NULL) {
+        gateway_add(im, name, gateway);
     }
     device_drop(old);
     if (im->batch == IMPORT_BATCH) {
@@ -278,7 +308,13 @@ static void take_device(struct import *im, uint32_t line, const json_t *device)
 /* A device, now or when its gateway was taken. */
 static void take_or_defer(struct import *im, uint32_t line, json_t *device)
 {
-    const char *gateway = json_string_value(json_object_get(device, "gateway"));
+    const char *gateway = member_text(device, "gateway");
+    struct device *old = catalog_device(im->r->api->catalog, view_str(member_text(device, "name")));
+    bool good = check_device(im, line, device, old);
+    device_drop(old);
+    if (!good) {
+        return;
+    }
     if (gateway == NULL || gateway_known(im, gateway)) {
         take_device(im, line, device);
     } else {
@@ -295,7 +331,7 @@ static void take_deferred(struct import *im)
         size_t kept = 0;
         for (size_t i = 0; i < im->deferred_count; i++) {
             struct deferred d = im->deferred[i];
-            if (!gateway_known(im, json_string_value(json_object_get(d.device, "gateway")))) {
+            if (!gateway_known(im, member_text(d.device, "gateway"))) {
                 im->deferred[kept++] = d;
                 continue;
             }
@@ -308,7 +344,7 @@ static void take_deferred(struct import *im)
     for (size_t i = 0; i < im->deferred_count; i++) {
         const json_t *device = im->deferred[i].device;
         line_failed(im, im->deferred[i].line, "there is no gateway %s",
-                    json_string_value(json_object_get(device, "gateway")));
+                    member_text(device, "gateway"));
         json_decref(im->deferred[i].device);
     }
     im->deferred_count = 0;
@@ -508,6 +544,7 @@ static bool import_init(struct import *im, struct api_request *r, struct db *db)
     buf_init(&im->rows, API_ANSWER_MAX);
     buf_init(&im->gateways, API_ANSWER_MAX);
     buf_init(&im->errors, API_ANSWER_MAX);
+    map_init(&im->seen);
     map_init(&im->names);
     map_init(&im->tokens);
     im->lines = calloc(IMPORT_BATCH, sizeof(*im->lines));
@@ -524,6 +561,7 @@ static void import_fini(struct import *im)
     buf_fini(&im->rows);
     buf_fini(&im->gateways);
     buf_fini(&im->errors);
+    map_fini(&im->seen);
     map_fini(&im->names);
     map_fini(&im->tokens);
     free(im->lines);
