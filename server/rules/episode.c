@@ -258,36 +258,8 @@ static void next_equal(const struct engine_episodes *a, const struct engine_epis
     *at_b = b->count;
 }
 
-/* One pass over the pairs: either the retractions or all the rest. */
-static void report_all(struct engine *e, struct engine_machine *m, uint32_t first, bool retractions,
-                       struct engine_out *out)
-{
-    struct engine_episodes *told = &m->told;
-    struct engine_episodes *now = &m->episodes;
-    uint32_t i = 0;
-    uint32_t k = first;
-    while (i < told->count || k < now->count) {
-        uint32_t next_i = i;
-        uint32_t next_k = k;
-        next_equal(told, now, &next_i, &next_k);
-        for (; i < next_i || k < next_k; i += i < next_i ? 1 : 0, k += k < next_k ? 1 : 0) {
-            if (k >= next_k && retractions) {
-                emit(e, m, ENGINE_RETRACTED, &told->items[i], NULL, out);
-            } else if (k < next_k && !retractions) {
-                report(e, m, i < next_i ? &told->items[i] : NULL, &now->items[k], out);
-            }
-        }
-        if (i < told->count) {
-            if (!retractions) {
-                report(e, m, &told->items[i], &now->items[k], out);
-            }
-            i++;
-            k++;
-        }
-    }
-}
-
-/* Of those told that fired at the instant of `now`, the very same one comes to place i. */
+/* Of those told that fired at the instant of `now`, the very same one comes to place i: a rule can
+ * fire more than once at an instant, when samples of the same time bring other metrics. */
 static void prefer_same(struct engine_episodes *told, uint32_t i, const struct engine_episode *now)
 {
     for (uint32_t k = i; k < told->count && told->items[k].fired_us == now->fired_us; k++) {
@@ -300,18 +272,29 @@ static void prefer_same(struct engine_episodes *told, uint32_t i, const struct e
     }
 }
 
-/* A rule can fire more than once at an instant, when samples of the same time bring other metrics.
- */
-static void align(struct engine_machine *m, uint32_t first)
+static void pair(struct engine_machine *m, uint32_t told, uint32_t now)
+{
+    m->told.items[told].paired = true;
+    m->episodes.items[now].told_as = &m->told.items[told];
+}
+
+static void pair_all(struct engine_machine *m)
 {
     uint32_t i = 0;
-    uint32_t k = first;
-    for (;;) {
-        next_equal(&m->told, &m->episodes, &i, &k);
-        if (i == m->told.count) {
-            return;
+    uint32_t k = m->told_from;
+    while (i < m->told.count) {
+        uint32_t next_i = i;
+        uint32_t next_k = k;
+        next_equal(&m->told, &m->episodes, &next_i, &next_k);
+        while (i < next_i && k < next_k) {
+            pair(m, i++, k++);
         }
-        prefer_same(&m->told, i++, &m->episodes.items[k++]);
+        i = next_i;
+        k = next_k;
+        if (i < m->told.count) {
+            prefer_same(&m->told, i, &m->episodes.items[k]);
+            pair(m, i++, k++);
+        }
     }
 }
 
@@ -319,12 +302,17 @@ void engine_reconcile(struct engine *e, struct engine_out *out)
 {
     for (uint32_t n = 0; n < e->machine_count; n++) {
         struct engine_machine *m = &e->machines[n];
-        uint32_t first = m->told_from;
-        align(m, first);
-        report_all(e, m, first, true, out);
-        report_all(e, m, first, false, out);
-        for (uint32_t i = first; i < m->episodes.count; i++) {
-            forget_texts(&m->episodes.items[i]);
+        pair_all(m);
+        for (uint32_t i = 0; i < m->told.count; i++) {
+            if (!m->told.items[i].paired) {
+                emit(e, m, ENGINE_RETRACTED, &m->told.items[i], NULL, out);
+            }
+        }
+        for (uint32_t i = m->told_from; i < m->episodes.count; i++) {
+            struct engine_episode *now = &m->episodes.items[i];
+            report(e, m, now->told_as, now, out);
+            now->told_as = NULL;
+            forget_texts(now);
         }
         engine_episodes_fini(&m->told);
         m->told_from = 0;

@@ -57,9 +57,12 @@ struct engine_episode {
     int64_t alert_id; /* 0: not given yet */
     int64_t since_us, fired_us, resolved_us;
     double value;
-    char *summary; /* these three only while it is not decided whether it is reported */
+    /* Only while it is not decided what of it is reported: */
+    char *summary;
     char *explain_fired;
     char *explain_resolved;
+    const struct engine_episode *told_as; /* what it was reported as; NULL: not yet */
+    bool paired;                          /* one that was told: it is still true in some form */
 };
 
 struct engine_episodes {

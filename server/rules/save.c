@@ -355,7 +355,9 @@ enum err engine_restore(struct engine *e, struct view state)
         return ERR_MALFORMED;
     }
     struct wire w = wire_init(body);
-    if (get_u32(&w) != SAVE_MAGIC || get_u32(&w) != SAVE_FORMAT) {
+    uint32_t magic = get_u32(&w);
+    uint32_t format = get_u32(&w);
+    if (magic != SAVE_MAGIC || format != SAVE_FORMAT) {
         return ERR_MALFORMED;
     }
     struct loader check = {.e = e, .w = w};

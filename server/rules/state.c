@@ -59,8 +59,9 @@ static int64_t cell_of(const struct engine *e, int64_t ts_us)
 static void drop_oldest(struct engine *e)
 {
     struct engine_state *oldest = e->snapshots[0];
-    memmove(&e->snapshots[0], &e->snapshots[1],
-            (ENGINE_SNAPSHOTS_MAX - 1) * sizeof(e->snapshots[0]));
+    for (uint32_t i = 0; i + 1 < ENGINE_SNAPSHOTS_MAX; i++) {
+        e->snapshots[i] = e->snapshots[i + 1];
+    }
     e->snapshots[ENGINE_SNAPSHOTS_MAX - 1] = oldest;
     e->snapshot_count--;
 }

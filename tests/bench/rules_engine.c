@@ -104,12 +104,13 @@ static int64_t time_of(const struct setup *s, int i)
 static double bare_loop_ns(const struct setup *s, struct stream *st)
 {
     int64_t start_us = clock_mono_us();
-    volatile int64_t sum = 0;
+    int64_t sum = 0;
     for (int i = 0; i < SAMPLES; i++) {
         struct sample *sample = &st->samples[i % 1024];
         sample->ts_us = time_of(s, i);
         sum += sample_digest(sample);
     }
+    __asm__ volatile("" : : "r"(sum)); /* the compiler must not drop the loop */
     return (double)(clock_mono_us() - start_us) * 1000 / SAMPLES;
 }
 

@@ -48,8 +48,8 @@ void stream_make(struct stream *s, struct help_env *h, struct help_random *rando
         ts_us += gap < 10   ? 0
                  : gap < 97 ? (int64_t)help_random(random, 4000) * 1000
                             : (int64_t)help_random(random, 400) * S;
-        x += ((double)help_random(random, 41) - 20) / 4; /* quarters: sums are exact */
-        y += ((double)help_random(random, 41) - 20) / 8 + (50 - y) / 16;
+        x += ((double)help_random(random, 41) - 20) / 4.1; /* sums are not exact: bits must agree */
+        y += ((double)help_random(random, 41) - 20) / 8.3 + (50 - y) / 16;
         x = x < 0 || x > 100 ? 50 : x;
         struct stream_item *it = &s->items[s->count];
         *it = (struct stream_item){.sample = {.ts_us = ts_us}, .seq = s->count};

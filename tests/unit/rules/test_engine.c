@@ -464,3 +464,83 @@ Test(engine, no_memory_in_the_arena_is_said_and_the_engine_is_done)
     device_drop(d);
     help_env_fini(&h);
 }
+
+Test(engine, two_firings_at_one_instant_are_two_alerts)
+{
+    struct help_env h;
+    help_env_init(&h);
+    struct rule *r = help_rule(
+        &h, "{'name':'r','when':'sum_over_time(y[4s]) > 300 or count_over_time(x[4s]) > 5',"
+            "'clear':'last_over_time(y[2s]) < 10','lateness':'4s'}");
+    struct device *d = help_device(NULL, "d");
+    struct engine_rule er = {.rule_id = 7, .version = 1, .rule = r};
+    struct help_run *run = help_run_new(engine_new(d, &er, 1, 0, CLOCK_NONE));
+    int32_t x = help_metric(&h, "x");
+    int32_t y = help_metric(&h, "y");
+    const struct {
+        int64_t ms;
+        int32_t metric;
+        double v;
+    } in[] = {{0, y, 182},    {750, y, 181},  {1000, x, 3}, {1000, y, 3},
+              {2000, y, 206}, {3000, x, 173}, {1500, x, 4}, {1500, y, 120}};
+    for (size_t i = 0; i < 8; i++) {
+        cr_expect_eq(help_feed(run, T0 + in[i].ms * 1000, in[i].metric, in[i].v), ENGINE_NEW);
+    }
+    char *history = help_history(run);
+    char expected[256];
+    (void)snprintf(
+        expected, sizeof(expected), "7 %lld %lld %lld %a\n7 %lld %lld %lld %a\n7 %lld %lld -1 %a\n",
+        (long long)(T0 + 750000), (long long)(T0 + 750000), (long long)(T0 + 1000000), 363.0,
+        (long long)(T0 + 1500000), (long long)(T0 + 1500000), (long long)(T0 + 1500000), 366.0,
+        (long long)(T0 + 1500000), (long long)(T0 + 1500000), 486.0);
+    cr_expect_str_eq(history, expected, "%s", history);
+    free(history);
+    help_run_free(run);
+    rule_drop(r);
+    device_drop(d);
+    help_env_fini(&h);
+}
+
+Test(engine, a_window_is_its_newest_million_readings)
+{
+    struct help_env h;
+    help_env_init(&h);
+    struct rule *r = help_rule(&h, "{'name':'r','when':'count_over_time(x[31d]) >= 1000000 and "
+                                   "avg_over_time(x[31d]) > 500008','lateness':'1s'}");
+    struct device *d = help_device(NULL, "d");
+    struct engine_rule er = {.rule_id = 7, .version = 1, .rule = r};
+    struct help_run *run = help_run_new(engine_new(d, &er, 1, S, CLOCK_NONE));
+    int32_t x = help_metric(&h, "x");
+    for (int i = 0; i < 1000020; i++) {
+        (void)help_feed(run, T0 + i * S, x, i);
+    }
+    cr_assert_eq(run->count, 1);
+    cr_expect_eq(run->alerts[0].fired_us, T0 + 1000008 * S, "9 to 1,000,008: the rest has left");
+    cr_expect_eq(run->alerts[0].value, 1000000);
+    help_run_free(run);
+    rule_drop(r);
+    device_drop(d);
+    help_env_fini(&h);
+}
+
+Test(engine, a_sample_exactly_as_late_as_allowed_counts_even_where_a_snapshot_is)
+{
+    struct help_env h;
+    help_env_init(&h);
+    struct rule *r = help_rule(&h, "{'name':'r','when':'x > 5 and y > 5','lateness':'60s'}");
+    struct device *d = help_device(NULL, "d");
+    struct engine_rule er = {.rule_id = 7, .version = 1, .rule = r};
+    struct help_run *run = help_run_new(engine_new(d, &er, 1, 0, CLOCK_NONE));
+    int32_t x = help_metric(&h, "x");
+    (void)help_feed(run, T0, x, 6);
+    (void)help_feed(run, T0 + 30 * S, x, 6); /* another cell: what was up to T0 is kept */
+    (void)help_feed(run, T0 + 60 * S, x, 6); /* T0 is now as late as allowed */
+    cr_expect_eq(help_feed(run, T0, help_metric(&h, "y"), 6), ENGINE_NEW);
+    cr_expect_str_eq(run->log, "fired");
+    cr_expect_eq(run->alerts[0].fired_us, T0);
+    cr_expect_eq(help_feed(run, T0 - 1, x, 6), ENGINE_LATE);
+    help_run_free(run);
+    rule_drop(r);
+    device_drop(d);
+    help_env_fini(&h);
+}

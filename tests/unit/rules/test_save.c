@@ -325,3 +325,108 @@ Test(save, a_baseline_is_seeded_once_and_then_kept)
     device_drop(d);
     help_env_fini(&h);
 }
+
+Test(save, a_window_whose_samples_are_gone_is_what_is_left_of_it)
+{
+    struct help_env h;
+    help_env_init(&h);
+    int32_t x = help_metric(&h, "x");
+    struct device *d = help_device(NULL, "d");
+    struct rule *r =
+        help_rule(&h, "{'name':'r','when':'sum_over_time(x[1h]) >= 50','lateness':'1s'}");
+    struct engine_rule er = {1, 1, r};
+    struct help_run *run = help_run_new(engine_new(d, &er, 1, S, CLOCK_NONE));
+    for (int i = 0; i < 40; i++) {
+        (void)help_feed(run, (1000 + i * 10) * S, x, 1);
+    }
+    struct buf state;
+    buf_init(&state, 1 << 20);
+    engine_save(run->engine, &state);
+    struct help_run *after = help_run_new(engine_new(d, &er, 1, S, CLOCK_NONE));
+    cr_assert_eq(engine_restore(after->engine, buf_view(&state)), ERR_OK);
+    cr_expect_leq(engine_history_from(after->engine), 1000 * S);
+    for (int i = 20; i < 40; i++) { /* retention dropped the first 20 */
+        struct sample_value v = {.metric = x, .number = 1};
+        struct sample s = {.ts_us = (1000 + i * 10) * S, .count = 1, .values = &v};
+        cr_expect_eq(engine_replay(after->engine, &s, sample_digest(&s), i, &after->out), ERR_OK);
+    }
+    for (int i = 0; i < 30; i++) { /* 20 + 30, not 40 + 30 */
+        cr_expect_str_eq(after->log, "", "%d", i);
+        (void)help_feed(after, (1400 + i * 10) * S, x, 1);
+    }
+    cr_expect_str_eq(after->log, "fired");
+    cr_expect_eq(after->alerts[0].value, 50);
+    buf_fini(&state);
+    help_run_free(run);
+    help_run_free(after);
+    rule_drop(r);
+    device_drop(d);
+    help_env_fini(&h);
+}
+
+Test(save, what_a_replay_finds_otherwise_is_corrected_at_its_end)
+{
+    struct help_env h;
+    help_env_init(&h);
+    int32_t x = help_metric(&h, "x");
+    struct device *d = help_device(NULL, "d");
+    struct rule *r = help_rule(&h, "{'name':'r','when':'x > 5','lateness':'60s'}");
+    struct engine_rule er = {1, 1, r};
+    struct help_run *run = help_run_new(engine_new(d, &er, 1, 0, CLOCK_NONE));
+    for (int i = 0; i < 10; i++) {
+        (void)help_feed(run, (1000 + i) * S, x, i == 5 || i == 8 ? 6 : 1);
+    }
+    cr_expect_eq(run->count, 2);
+    struct buf state;
+    buf_init(&state, 1 << 20);
+    engine_save(run->engine, &state);
+    struct help_run *after = help_run_new(engine_new(d, &er, 1, 0, CLOCK_NONE));
+    cr_assert_eq(engine_restore(after->engine, buf_view(&state)), ERR_OK);
+    /* The table knows the first alert as open, and another that never was; of the second it knows
+     * nothing. */
+    struct engine_event told[] = {{.rule_id = 1,
+                                   .alert_id = 8,
+                                   .since_us = 1002 * S,
+                                   .fired_at_us = 1002 * S,
+                                   .resolved_at_us = 1003 * S,
+                                   .value = 9},
+                                  {.rule_id = 1,
+                                   .alert_id = 7,
+                                   .since_us = 1005 * S,
+                                   .fired_at_us = 1005 * S,
+                                   .resolved_at_us = CLOCK_NONE,
+                                   .value = 6}};
+    for (int i = 0; i < 2; i++) {
+        cr_expect_eq(engine_restore_alert(after->engine, &told[i]), ERR_OK);
+    }
+    after->next_id = 20;
+    for (int i = 0; i < 10; i++) {
+        struct sample_value v = {.metric = x, .number = i == 5 || i == 8 ? 6 : 1};
+        struct sample s = {.ts_us = (1000 + i) * S, .count = 1, .values = &v};
+        cr_expect_eq(engine_replay(after->engine, &s, sample_digest(&s), i, &after->out), ERR_OK);
+        cr_expect_null(after->out.first);
+    }
+    engine_replay_end(after->engine, &after->out);
+    static const struct {
+        enum engine_event_kind kind;
+        int64_t id;
+    } expected[] = {
+        {ENGINE_RETRACTED, 8}, {ENGINE_RESOLVED, 7}, {ENGINE_FIRED, 20}, {ENGINE_RESOLVED, 20}};
+    const struct engine_event *ev = after->out.first;
+    for (size_t i = 0; i < 4; i++) {
+        cr_assert_not_null(ev, "event %zu", i);
+        cr_expect_eq(ev->kind, expected[i].kind, "event %zu", i);
+        cr_expect_eq(ev->alert_id, expected[i].id, "event %zu", i);
+        cr_expect_eq(ev->summary.len > 0, ev->kind == ENGINE_FIRED);
+        ev = ev->next;
+    }
+    cr_expect_null(ev);
+    after->out.first = NULL;
+    after->out.last = NULL;
+    buf_fini(&state);
+    help_run_free(run);
+    help_run_free(after);
+    rule_drop(r);
+    device_drop(d);
+    help_env_fini(&h);
+}
