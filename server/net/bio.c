@@ -6,6 +6,9 @@
  * The pipe as an OpenSSL BIO. Reading takes bytes straight out of the buffer that the socket was
  * read into; writing appends to the loop's output, from which all records of a flush leave with one
  * system call. A memory BIO would copy everything once more and keep its own buffers.
+ *
+ * One BIO serves all connections of a loop. During a handshake OpenSSL pushes a buffering BIO of
+ * its own in front of it, which writes our back pointer and never follows it.
  */
 
 static int bio_read(BIO *b, char *ret_bytes, size_t size, size_t *ret_len)

@@ -42,34 +42,111 @@ static void leave_source(struct net_conn *c)
     }
 }
 
+struct net_work *net_conn_work(struct net_conn *c)
+{
+    struct net_loop *l = c->loop;
+    if (c->work != NULL) {
+        return c->work;
+    }
+    struct net_work *w = l->free_work;
+    if (w != NULL) {
+        l->free_work = w->next_free;
+        l->free_work_count--;
+    } else {
+        w = malloc(sizeof(*w));
+    }
+    if (w == NULL) {
+        return NULL;
+    }
+    *w = (struct net_work){.conn = c};
+    buf_init(&w->held, NET_READ_BYTES + NET_RECORD_MAX);
+    buf_init(&w->plain, (size_t)l->net->conf->packet_max_bytes + 4 * NET_READ_BYTES);
+    buf_init(&w->out, (size_t)l->net->conf->send_queue_max_bytes + NET_WRITE_CHUNK);
+    c->work = w;
+    return w;
+}
+
+/* Takes it out of all lists and frees its buffers. */
+static void work_release(struct net_loop *l, struct net_work *w)
+{
+    wheel_cancel(&w->timer);
+    if (list_linked(&w->dirty_link)) {
+        list_remove(&w->dirty_link);
+    }
+    if (list_linked(&w->again_link)) {
+        list_remove(&w->again_link);
+    }
+    buf_fini(&w->held);
+    buf_fini(&w->plain);
+    buf_fini(&w->out);
+    if (l->free_work_count == NET_FREE_WORK_MAX) {
+        free(w);
+        return;
+    }
+    w->next_free = l->free_work;
+    l->free_work = w;
+    l->free_work_count++;
+}
+
+void net_conn_rest(struct net_conn *c)
+{
+    struct net_work *w = c->work;
+    if (w == NULL || c->state != CONN_OPEN || !c->ready || w->writes > 0 || w->held.len > 0 ||
+        w->plain.len > 0 || w->out.len > 0 || buf_err(&w->out) != ERR_OK || w->was_full ||
+        wheel_is_set(&w->timer) || list_linked(&w->dirty_link) || list_linked(&w->again_link)) {
+        return;
+    }
+    c->work = NULL;
+    work_release(c->loop, w);
+}
+
+void net_work_free_all(struct net_loop *l)
+{
+    while (l->free_work != NULL) {
+        struct net_work *next = l->free_work->next_free;
+        free(l->free_work);
+        l->free_work = next;
+    }
+}
+
+static void open_failed(struct net_loop *l, struct net_conn *c, int fd, uint16_t source_slot,
+                        bool counted_source)
+{
+    free(c);
+    (void)close(fd);
+    if (counted_source) {
+        atomic_fetch_sub(&l->net->sources[source_slot], 1);
+    }
+    atomic_fetch_sub(&l->net->open_count, 1);
+    counter_add(COUNTER_CONNECTIONS_REFUSED, 1);
+    net_count_close(l->net, NET_CLOSE_MEMORY);
+}
+
 void net_conn_open(struct net_loop *l, int fd, const uint8_t address[static 16], uint16_t port,
                    bool open_listener, uint16_t source_slot, bool counted_source)
 {
     struct net_conn *c = calloc(1, sizeof(*c));
-    if (c == NULL || uv_tcp_init(loop_uv(l->loop), &c->tcp) != 0) {
-        free(c);
-        (void)close(fd);
-        if (counted_source) {
-            atomic_fetch_sub(&l->net->sources[source_slot], 1);
+    if (c == NULL) {
+        open_failed(l, c, fd, source_slot, counted_source);
+        return;
+    }
+    c->loop = l;
+    struct net_work *w = net_conn_work(c);
+    if (w == NULL || uv_tcp_init(loop_uv(l->loop), &c->tcp) != 0) {
+        if (w != NULL) {
+            work_release(l, w);
         }
-        atomic_fetch_sub(&l->net->open_count, 1);
-        counter_add(COUNTER_CONNECTIONS_REFUSED, 1);
-        net_count_close(l->net, NET_CLOSE_MEMORY);
+        open_failed(l, c, fd, source_slot, counted_source);
         return;
     }
     counter_add(COUNTER_CONNECTIONS_OPEN, 1);
     c->tcp.data = c;
-    c->loop = l;
     memcpy(c->address, address, sizeof(c->address));
     c->port = port;
     c->open_listener = open_listener;
     c->source_slot = source_slot;
     c->counted_source = counted_source;
-    buf_init(&c->held, NET_READ_BYTES + NET_RECORD_MAX);
-    buf_init(&c->plain, (size_t)l->net->conf->packet_max_bytes + 4 * NET_READ_BYTES);
-    buf_init(&c->out, (size_t)l->net->conf->send_queue_max_bytes + NET_WRITE_CHUNK);
-    list_push_back(&l->all, &c->all_link);
-    wheel_set(&l->wheel, &c->timer, l->now_us + l->net->conf->connect_timeout_us);
+    wheel_set(&l->wheel, &w->timer, l->now_us + l->net->conf->connect_timeout_us);
     if (uv_tcp_open(&c->tcp, fd) != 0) {
         (void)close(fd);
         net_conn_end(c, NET_CLOSE_IO, false, NULL);
@@ -95,9 +172,9 @@ static void on_closed(uv_handle_t *handle)
 {
     struct net_conn *c = handle->data;
     SSL_free(c->ssl);
-    buf_fini(&c->held);
-    buf_fini(&c->plain);
-    buf_fini(&c->out);
+    if (c->work != NULL) {
+        work_release(c->loop, c->work);
+    }
     counter_add(COUNTER_CONNECTIONS_OPEN, -1);
     atomic_fetch_sub(&c->loop->net->open_count, 1);
     free(c);
@@ -111,13 +188,15 @@ void net_conn_destroy(struct net_conn *c)
     CHECK(c->user == NULL);
     c->state = CONN_GONE;
     leave_source(c);
-    wheel_cancel(&c->timer);
-    list_remove(&c->all_link);
-    if (list_linked(&c->dirty_link)) {
-        list_remove(&c->dirty_link);
-    }
-    if (list_linked(&c->again_link)) {
-        list_remove(&c->again_link);
+    struct net_work *w = c->work;
+    if (w != NULL) {
+        wheel_cancel(&w->timer);
+        if (list_linked(&w->dirty_link)) {
+            list_remove(&w->dirty_link);
+        }
+        if (list_linked(&w->again_link)) {
+            list_remove(&w->again_link);
+        }
     }
     uv_close((uv_handle_t *)&c->tcp, on_closed);
 }
@@ -125,13 +204,18 @@ void net_conn_destroy(struct net_conn *c)
 /* From here on nothing that the peer sends matters, except that it closes. */
 static void start_flushing(struct net_conn *c)
 {
-    c->state = CONN_FLUSHING;
+    struct net_work *w = net_conn_work(c);
     leave_source(c);
-    if (list_linked(&c->again_link)) {
-        list_remove(&c->again_link);
+    if (w == NULL) {
+        net_conn_destroy(c);
+        return;
+    }
+    c->state = CONN_FLUSHING;
+    if (list_linked(&w->again_link)) {
+        list_remove(&w->again_link);
     }
     (void)uv_read_stop((uv_stream_t *)&c->tcp);
-    wheel_set(&c->loop->wheel, &c->timer, c->loop->now_us + NET_FLUSH_US);
+    wheel_set(&c->loop->wheel, &w->timer, c->loop->now_us + NET_FLUSH_US);
     net_conn_dirty(c);
 }
 
@@ -170,13 +254,15 @@ void net_conn_close(struct net_conn *c)
 
 static void fire_stalled(struct net_conn *c)
 {
-    if (c->writes == 0) {
+    struct net_work *w = c->work;
+    if (w->writes == 0) {
+        net_conn_rest(c);
         return;
     }
     size_t left = uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
-    if (left < c->stall_bytes) {
-        c->stall_bytes = left;
-        wheel_set(&c->loop->wheel, &c->timer, c->loop->now_us + NET_STALL_US);
+    if (left < w->stall_bytes) {
+        w->stall_bytes = left;
+        wheel_set(&c->loop->wheel, &w->timer, c->loop->now_us + NET_STALL_US);
         return;
     }
     net_conn_end(c, NET_CLOSE_SEND_STALLED, false, NULL);
@@ -184,7 +270,7 @@ static void fire_stalled(struct net_conn *c)
 
 void net_conn_fire(void *arg, struct wheel_entry *e)
 {
-    struct net_conn *c = CONTAINER_OF(e, struct net_conn, timer);
+    struct net_conn *c = CONTAINER_OF(e, struct net_work, timer)->conn;
     (void)arg;
     switch ((enum net_conn_state)c->state) {
     case CONN_HANDSHAKE:
@@ -209,8 +295,10 @@ void net_conn_fire(void *arg, struct wheel_entry *e)
 void net_conn_ready(struct net_conn *c)
 {
     c->ready = true;
-    wheel_cancel(&c->timer);
     leave_source(c);
+    if (c->work != NULL) {
+        wheel_cancel(&c->work->timer); /* given back at the end of a turn */
+    }
 }
 
 enum err net_conn_certificate(struct net_conn *c, struct buf *ret_der)

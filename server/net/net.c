@@ -30,7 +30,7 @@ static void turn_again(struct net_loop *l)
         list_push_back(&now, at);
     }
     for (struct list *at = list_pop_front(&now); at != NULL; at = list_pop_front(&now)) {
-        net_conn_run_again(CONTAINER_OF(at, struct net_conn, again_link));
+        net_conn_run_again(CONTAINER_OF(at, struct net_work, again_link)->conn);
     }
 }
 
@@ -43,7 +43,7 @@ static void net_turn(void *arg)
         l->net->handlers.turn(l->net->handlers.arg, l->index);
     }
     for (struct list *at = list_pop_front(&l->dirty); at != NULL; at = list_pop_front(&l->dirty)) {
-        net_conn_flush(CONTAINER_OF(at, struct net_conn, dirty_link));
+        net_conn_flush(CONTAINER_OF(at, struct net_work, dirty_link)->conn);
     }
     if (l->bytes_in > 0) {
         counter_add(COUNTER_BYTES_RECEIVED, l->bytes_in);
@@ -82,9 +82,10 @@ static enum err loop_setup(struct net *n, uint32_t index, SSL_CTX *tls)
     l->listener.fd = -1;
     l->open_listener.fd = -1;
     l->pipe.method = n->bio_method;
+    l->bio = net_bio_new(&l->pipe);
+    buf_init(&l->sink, 0);
     l->tls = tls;
     buf_init(&l->pipe.out, 4 * NET_WRITE_CHUNK);
-    list_init(&l->all);
     list_init(&l->dirty);
     list_init(&l->again);
     wheel_init(&l->wheel, l->now_us);
@@ -92,7 +93,7 @@ static enum err loop_setup(struct net *n, uint32_t index, SSL_CTX *tls)
     l->cipher = malloc(NET_READ_BYTES);
     l->plain = malloc(NET_READ_BYTES + NET_RECORD_MAX);
     l->loop = loop_new(name);
-    if (l->cipher == NULL || l->plain == NULL || l->loop == NULL) {
+    if (l->cipher == NULL || l->plain == NULL || l->loop == NULL || l->bio == NULL) {
         return ERR_NOMEM;
     }
     CHECK(uv_timer_init(loop_uv(l->loop), &l->tick) == 0);
@@ -104,17 +105,24 @@ static enum err loop_setup(struct net *n, uint32_t index, SSL_CTX *tls)
     return ERR_OK;
 }
 
+static void close_conn(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (handle->type != UV_TCP || uv_is_closing(handle) != 0) {
+        return;
+    }
+    struct net_conn *c = handle->data;
+    if (c->state <= CONN_OPEN) {
+        net_conn_end(c, NET_CLOSE_STOP, false, NULL);
+        return;
+    }
+    net_conn_destroy(c);
+}
+
 /* On the loop's thread, or before and after it runs. */
 static void loop_close_handles(struct net_loop *l)
 {
-    while (!list_empty(&l->all)) {
-        struct net_conn *c = CONTAINER_OF(l->all.next, struct net_conn, all_link);
-        if (c->state <= CONN_OPEN) {
-            net_conn_end(c, NET_CLOSE_STOP, false, NULL);
-        } else {
-            net_conn_destroy(c);
-        }
-    }
+    uv_walk(loop_uv(l->loop), close_conn, NULL); /* all TCP handles are connections of ours */
     net_listener_close(&l->listener);
     net_listener_close(&l->open_listener);
     if (l->ticking) {
@@ -132,6 +140,8 @@ static void loop_teardown(struct net_loop *l)
     }
     SSL_CTX_free(l->tls);
     SSL_CTX_free(l->tls_next);
+    net_work_free_all(l);
+    (void)BIO_free(l->bio);
     buf_fini(&l->pipe.out);
     free(l->cipher);
     free(l->plain);

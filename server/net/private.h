@@ -32,6 +32,7 @@ enum {
     NET_STALL_US = 30 * 1000000, /* a send buffer without any progress */
     NET_PAUSE_US = 100 * 1000,
     NET_ACCEPTS_PER_TURN = 64,
+    NET_FREE_WORK_MAX = 256,
 };
 
 /* What OpenSSL reads and writes during one call. Shared by all connections of a loop: it is empty
@@ -65,8 +66,12 @@ struct net_loop {
     int64_t now_us;
     int64_t handshake_due_us; /* of the token bucket: when the last token taken would have come */
     struct wheel wheel;
-    struct list all, dirty, again;
+    struct list dirty, again;
     struct net_pipe pipe;
+    BIO *bio; /* the pipe as OpenSSL sees it, shared by all connections */
+    struct net_work *free_work;
+    uint32_t free_work_count;
+    struct buf sink;             /* takes nothing: for a connection that is out of memory */
     int64_t bytes_in, bytes_out; /* of this turn */
     uint8_t *cipher;             /* NET_READ_BYTES */
     uint8_t *plain;              /* NET_READ_BYTES and a record */
@@ -95,32 +100,42 @@ enum net_conn_state {
     CONN_GONE,      /* uv_close() under way */
 };
 
-struct net_conn {
-    uv_tcp_t tcp;
-    struct net_loop *loop;
-    SSL *ssl; /* made when the first whole record is here; NULL on the open listener */
-    void *user;
+/* What a connection needs only while something is going on: before it is ready, while bytes wait,
+ * at its end. An idle connection has none. Kept in a list of the loop for the next one. */
+struct net_work {
+    struct net_conn *conn;
+    struct net_work *next_free;
     struct wheel_entry timer;
-    struct list all_link, dirty_link, again_link;
+    struct list dirty_link, again_link;
     struct buf held;  /* ciphertext: the beginning of a record */
     struct buf plain; /* plaintext that the owner has not dealt with */
     struct buf out;   /* plaintext of the owner, not yet encrypted */
     size_t writing_bytes;
     size_t stall_bytes; /* write queue when the stall timer was set */
     uint32_t writes;
+    bool was_full;
+};
+
+struct net_conn {
+    uv_tcp_t tcp; /* first */
+    struct net_loop *loop;
+    SSL *ssl; /* made when the first whole record is here; NULL on the open listener */
+    void *user;
+    struct net_work *work; /* or NULL */
     uint16_t port;
     uint16_t source_slot;
     uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
     uint8_t state;
-    bool open_listener, ready, reading_off, again_read, again_offer, was_full, counted_source;
+    bool open_listener, ready, reading_off, again_read, again_offer, counted_source;
     bool peer_done; /* close_notify has come */
     bool said_goodbye;
 };
 
 /* tls.c */
 NODISCARD enum err net_tls_new(const struct conf *conf, SSL_CTX *same_tickets, SSL_CTX **ret_tls);
-NODISCARD SSL *net_tls_accept(SSL_CTX *tls, struct net_pipe *pipe); /* NULL: out of memory */
-const char *net_tls_words(void);              /* of OpenSSL's last error on this thread */
+NODISCARD SSL *net_tls_accept(SSL_CTX *tls, BIO *bio); /* NULL: out of memory */
+const char *net_tls_words(void);                       /* of OpenSSL's last error on this thread */
+void net_tls_slim(SSL *ssl);                           /* after the handshake */
 bool net_tls_session_current(const SSL *ssl); /* the client certificate is still in its validity */
 
 /* bio.c */
@@ -139,6 +154,10 @@ void net_conn_open(struct net_loop *l, int fd, const uint8_t address[static 16],
 /* Tells the owner, counts and logs. polite: what is queued still goes out. */
 void net_conn_end(struct net_conn *c, enum net_close why, bool polite, const char *detail);
 void net_conn_destroy(struct net_conn *c);
+/* Of an open connection; made when there is none. NULL: out of memory. */
+struct net_work *net_conn_work(struct net_conn *c);
+void net_conn_rest(struct net_conn *c); /* gives the work back if nothing is going on */
+void net_work_free_all(struct net_loop *l);
 void net_conn_fire(void *arg, struct wheel_entry *e);
 void net_conn_opened(struct net_conn *c);
 void net_count_close(struct net *n, enum net_close why);
@@ -148,6 +167,7 @@ void net_conn_start_reading(struct net_conn *c);
 void net_conn_run_again(struct net_conn *c);
 
 /* write.c */
-void net_conn_dirty(struct net_conn *c);
+void net_conn_dirty(struct net_conn *c); /* has work */
+void net_conn_abandon(struct net_conn *c);
 void net_conn_flush(struct net_conn *c);
 void net_conn_send_pipe(struct net_conn *c); /* what OpenSSL has put into the pipe */

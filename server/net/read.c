@@ -45,7 +45,7 @@ static bool handshake(struct net_conn *c)
 {
     struct net_loop *l = c->loop;
     if (c->ssl == NULL) {
-        c->ssl = net_tls_accept(l->tls, &l->pipe);
+        c->ssl = net_tls_accept(l->tls, l->bio);
         if (c->ssl == NULL) {
             net_conn_end(c, NET_CLOSE_MEMORY, false, NULL);
             return false;
@@ -66,6 +66,7 @@ static bool handshake(struct net_conn *c)
     if (SSL_session_reused(c->ssl) == 1) {
         counter_add(COUNTER_HANDSHAKES_RESUMED, 1);
     }
+    net_tls_slim(c->ssl);
     net_conn_opened(c);
     return c->state == CONN_OPEN;
 }
@@ -104,20 +105,50 @@ static bool decrypt(struct net_conn *c, uint8_t *room, size_t *ret_len)
     }
 }
 
-static void drop_kept(struct net_conn *c, size_t used)
+static void drop_front(struct buf *b, size_t used)
 {
-    buf_cut(&c->plain, used);
-    if (c->plain.len == 0) {
-        buf_fini(&c->plain);
+    buf_cut(b, used);
+    if (b->len == 0) {
+        buf_fini(b);
     }
+}
+
+static bool has_plain(const struct net_conn *c)
+{
+    return c->work != NULL && c->work->plain.len > 0;
+}
+
+static bool has_held(const struct net_conn *c)
+{
+    return c->work != NULL && c->work->held.len > 0;
+}
+
+/* Into `held` or `plain` of the connection's work. False: the connection ended. */
+static bool put(struct net_conn *c, struct buf *b, struct view bytes)
+{
+    buf_put_view(b, bytes);
+    if (buf_err(b) != ERR_OK) {
+        net_conn_end(c, NET_CLOSE_MEMORY, false, NULL);
+        return false;
+    }
+    return true;
+}
+
+static struct net_work *work_or_end(struct net_conn *c)
+{
+    struct net_work *w = net_conn_work(c);
+    if (w == NULL) {
+        net_conn_end(c, NET_CLOSE_MEMORY, false, NULL);
+    }
+    return w;
 }
 
 /* fresh: what came now and is not in `plain` yet. */
 static void offer(struct net_conn *c, struct view fresh)
 {
     const struct net_handlers *h = &c->loop->net->handlers;
-    bool kept = c->plain.len > 0;
-    struct view all = kept ? buf_view(&c->plain) : fresh;
+    bool kept = has_plain(c);
+    struct view all = kept ? buf_view(&c->work->plain) : fresh;
     if (all.len == 0) {
         return;
     }
@@ -127,80 +158,81 @@ static void offer(struct net_conn *c, struct view fresh)
     }
     CHECK(used <= all.len);
     if (kept) {
-        drop_kept(c, used);
+        drop_front(&c->work->plain, used);
         return;
     }
-    buf_put_view(&c->plain, view_skip(all, used));
-    if (buf_err(&c->plain) != ERR_OK) {
-        net_conn_end(c, NET_CLOSE_MEMORY, false, NULL);
+    struct net_work *w = used == all.len ? NULL : work_or_end(c);
+    if (w != NULL) {
+        (void)put(c, &w->plain, view_skip(all, used));
     }
 }
 
-/* Whole records, or plain bytes. */
-static void take(struct net_conn *c, struct view in)
+static void take_plain(struct net_conn *c, struct view in)
 {
-    struct net_loop *l = c->loop;
-    if (c->open_listener) {
-        if (c->plain.len > 0) {
-            buf_put_view(&c->plain, in);
-            in = view_of(NULL, 0);
-        }
+    if (!has_plain(c)) {
         offer(c, in);
         return;
     }
+    if (put(c, &c->work->plain, in)) {
+        offer(c, view_of(NULL, 0));
+    }
+}
+
+static void take_records(struct net_conn *c, struct view in)
+{
+    struct net_loop *l = c->loop;
     l->pipe.in = in;
     if (c->state == CONN_HANDSHAKE && !handshake(c)) {
         return;
     }
-    size_t len = 0;
-    uint8_t *room = l->plain;
-    if (c->plain.len > 0) {
-        room = buf_room(&c->plain, l->pipe.in.len);
+    if (l->pipe.in.len == 0) {
+        return;
     }
+    size_t len = 0;
+    bool kept = has_plain(c);
+    uint8_t *room = kept ? buf_room(&c->work->plain, l->pipe.in.len) : l->plain;
     if (room == NULL) {
         net_conn_end(c, NET_CLOSE_MEMORY, false, NULL);
         return;
     }
-    if (l->pipe.in.len == 0 || !decrypt(c, room, &len)) {
+    if (!decrypt(c, room, &len)) {
         return;
     }
-    if (room != l->plain) {
-        buf_grew(&c->plain, len);
-        room = NULL;
-        len = 0;
+    if (kept) {
+        buf_grew(&c->work->plain, len);
     }
-    offer(c, view_of(room, len));
+    if (len > 0) {
+        offer(c, kept ? view_of(NULL, 0) : view_of(room, len));
+    }
     if (c->peer_done && c->state == CONN_OPEN) {
         net_conn_end(c, NET_CLOSE_PEER, false, NULL);
     }
 }
 
-static void arrived(struct net_conn *c, struct view bytes)
+static void arrived_records(struct net_conn *c, struct view bytes)
 {
     struct view all = bytes;
-    bool held = c->held.len > 0;
+    bool held = has_held(c);
     if (held) {
-        buf_put_view(&c->held, bytes);
-        all = buf_view(&c->held);
+        if (!put(c, &c->work->held, bytes)) {
+            return;
+        }
+        all = buf_view(&c->work->held);
     }
-    size_t ready = c->open_listener ? all.len : whole_records(all);
-    if (buf_err(&c->held) == ERR_OK && ready > 0) {
-        take(c, view_of(all.data, ready));
+    size_t ready = whole_records(all);
+    if (ready > 0) {
+        take_records(c, view_of(all.data, ready));
     }
     if (c->state > CONN_OPEN) {
         return;
     }
     if (held) {
-        buf_cut(&c->held, ready);
-    } else {
-        buf_put_view(&c->held, view_skip(all, ready));
-    }
-    if (buf_err(&c->held) != ERR_OK) {
-        net_conn_end(c, NET_CLOSE_MEMORY, false, NULL);
+        drop_front(&c->work->held, ready);
         return;
     }
-    if (c->held.len == 0) {
-        buf_fini(&c->held);
+    struct net_work *w = ready == all.len ? NULL : work_or_end(c);
+    if (w != NULL) {
+        (void)put(c, &w->held, view_skip(all, ready));
     }
 }
 
@@ -213,8 +245,13 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
 
 static void run_again_later(struct net_conn *c)
 {
-    if (!list_linked(&c->again_link)) {
-        list_push_back(&c->loop->again, &c->again_link);
+    struct net_work *w = net_conn_work(c);
+    if (w == NULL) {
+        net_conn_abandon(c);
+        return;
+    }
+    if (!list_linked(&w->again_link)) {
+        list_push_back(&c->loop->again, &w->again_link);
     }
 }
 
@@ -232,13 +269,23 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *bytes)
     if (c->state > CONN_OPEN) {
         return; /* lingering: only the peer's FIN matters */
     }
-    arrived(c, view_of(bytes->base, (size_t)len));
-    if (len == NET_READ_BYTES && c->state <= CONN_OPEN) {
+    struct view in = view_of(bytes->base, (size_t)len);
+    if (c->open_listener) {
+        take_plain(c, in);
+    } else {
+        arrived_records(c, in);
+    }
+    if (c->state > CONN_OPEN) {
+        return;
+    }
+    if (len == NET_READ_BYTES) {
         /* More may be waiting: libuv would read on at once, and the others would wait. */
         (void)uv_read_stop(stream);
         c->again_read = true;
         run_again_later(c);
+        return;
     }
+    net_conn_rest(c);
 }
 
 void net_conn_start_reading(struct net_conn *c)
@@ -260,6 +307,7 @@ void net_conn_run_again(struct net_conn *c)
             net_conn_start_reading(c);
         }
     }
+    net_conn_rest(c);
 }
 
 void net_conn_again(struct net_conn *c)

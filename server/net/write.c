@@ -22,29 +22,48 @@ struct net_write {
 
 void net_conn_dirty(struct net_conn *c)
 {
-    if (!list_linked(&c->dirty_link)) {
-        list_push_back(&c->loop->dirty, &c->dirty_link);
+    struct net_work *w = c->work;
+    if (!list_linked(&w->dirty_link)) {
+        list_push_back(&c->loop->dirty, &w->dirty_link);
     }
+}
+
+/* Out of memory inside a call of the owner, who must not be called back: the reader will find the
+ * end of the stream, and that ends the connection. */
+void net_conn_abandon(struct net_conn *c)
+{
+    uv_os_fd_t fd = -1;
+    if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0) {
+        (void)shutdown(fd, SHUT_RDWR);
+    }
+    net_conn_start_reading(c);
 }
 
 struct buf *net_conn_out(struct net_conn *c)
 {
+    struct net_work *w = net_conn_work(c);
+    if (w == NULL) {
+        net_conn_abandon(c);
+        buf_clear(&c->loop->sink);
+        return &c->loop->sink;
+    }
     net_conn_dirty(c);
-    return &c->out;
+    return &w->out;
 }
 
 size_t net_conn_queued(const struct net_conn *c)
 {
-    return c->out.len + c->writing_bytes;
+    return c->work == NULL ? 0 : c->work->out.len + c->work->writing_bytes;
 }
 
 static void on_written(uv_write_t *request, int status)
 {
-    struct net_write *w = (struct net_write *)request;
-    struct net_conn *c = w->conn;
-    c->writes--;
-    c->writing_bytes -= w->len;
-    free(w);
+    struct net_write *done = (struct net_write *)request;
+    struct net_conn *c = done->conn;
+    struct net_work *w = c->work; /* stays while a write is under way */
+    w->writes--;
+    w->writing_bytes -= done->len;
+    free(done);
     if (c->state == CONN_GONE) {
         return;
     }
@@ -52,9 +71,9 @@ static void on_written(uv_write_t *request, int status)
         net_conn_end(c, NET_CLOSE_IO, false, NULL);
         return;
     }
-    if (c->writes == 0) {
+    if (w->writes == 0) {
         if (c->ready && c->state == CONN_OPEN) {
-            wheel_cancel(&c->timer);
+            wheel_cancel(&w->timer);
         }
         net_conn_dirty(c);
     }
@@ -62,26 +81,27 @@ static void on_written(uv_write_t *request, int status)
 
 static void send_later(struct net_conn *c, struct view rest)
 {
-    struct net_write *w = malloc(sizeof(*w) + rest.len);
-    if (w == NULL) {
+    struct net_work *w = net_conn_work(c);
+    struct net_write *later = w == NULL ? NULL : malloc(sizeof(*later) + rest.len);
+    if (later == NULL) {
         net_conn_end(c, NET_CLOSE_MEMORY, false, NULL);
         return;
     }
-    w->conn = c;
-    w->len = rest.len;
-    memcpy(w->bytes, rest.data, rest.len);
-    uv_buf_t bytes = uv_buf_init((char *)w->bytes, (unsigned)rest.len);
-    if (uv_write(&w->request, (uv_stream_t *)&c->tcp, &bytes, 1, on_written) != 0) {
-        free(w);
+    later->conn = c;
+    later->len = rest.len;
+    memcpy(later->bytes, rest.data, rest.len);
+    uv_buf_t bytes = uv_buf_init((char *)later->bytes, (unsigned)rest.len);
+    if (uv_write(&later->request, (uv_stream_t *)&c->tcp, &bytes, 1, on_written) != 0) {
+        free(later);
         net_conn_end(c, NET_CLOSE_IO, false, NULL);
         return;
     }
-    c->writes++;
-    c->writing_bytes += rest.len;
-    c->was_full = true;
-    if (c->ready && c->state == CONN_OPEN && !wheel_is_set(&c->timer)) {
-        c->stall_bytes = uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
-        wheel_set(&c->loop->wheel, &c->timer, c->loop->now_us + NET_STALL_US);
+    w->writes++;
+    w->writing_bytes += rest.len;
+    w->was_full = true;
+    if (c->ready && c->state == CONN_OPEN && !wheel_is_set(&w->timer)) {
+        w->stall_bytes = uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
+        wheel_set(&c->loop->wheel, &w->timer, c->loop->now_us + NET_STALL_US);
     }
 }
 
@@ -89,7 +109,7 @@ static void send_later(struct net_conn *c, struct view rest)
 static void send_bytes(struct net_conn *c, struct view bytes)
 {
     c->loop->bytes_out += (int64_t)bytes.len;
-    if (c->writes == 0) {
+    if (c->work == NULL || c->work->writes == 0) {
         uv_buf_t b = uv_buf_init((char *)(uintptr_t)bytes.data, (unsigned)bytes.len);
         int sent = uv_try_write((uv_stream_t *)&c->tcp, &b, 1);
         if (sent < 0 && sent != UV_EAGAIN) {
@@ -137,10 +157,11 @@ static bool flush_tls(struct net_conn *c, struct view plain)
 /* False: gone. */
 static bool flush_out(struct net_conn *c)
 {
+    struct net_work *w = c->work;
     size_t at = 0;
-    while (c->writes == 0 && at < c->out.len) {
-        size_t len = c->out.len - at < NET_WRITE_CHUNK ? c->out.len - at : NET_WRITE_CHUNK;
-        struct view chunk = view_of(c->out.data + at, len);
+    while (w->writes == 0 && at < w->out.len) {
+        size_t len = w->out.len - at < NET_WRITE_CHUNK ? w->out.len - at : NET_WRITE_CHUNK;
+        struct view chunk = view_of(w->out.data + at, len);
         if (c->ssl != NULL) {
             if (!flush_tls(c, chunk)) {
                 return false;
@@ -153,9 +174,9 @@ static bool flush_out(struct net_conn *c)
         }
         at += len;
     }
-    buf_cut(&c->out, at);
-    if (c->out.len == 0) {
-        buf_fini(&c->out);
+    buf_cut(&w->out, at);
+    if (w->out.len == 0) {
+        buf_fini(&w->out);
     }
     return true;
 }
@@ -168,7 +189,7 @@ static void finish(struct net_conn *c)
         ERR_clear_error();
         (void)SSL_shutdown(c->ssl);
         net_conn_send_pipe(c);
-        if (c->state == CONN_GONE || c->writes > 0) {
+        if (c->state == CONN_GONE || c->work->writes > 0) {
             return;
         }
     }
@@ -179,13 +200,14 @@ static void finish(struct net_conn *c)
         return;
     }
     c->state = CONN_LINGERING;
-    wheel_set(&c->loop->wheel, &c->timer, c->loop->now_us + NET_LINGER_US);
+    wheel_set(&c->loop->wheel, &c->work->timer, c->loop->now_us + NET_LINGER_US);
     net_conn_start_reading(c);
 }
 
 void net_conn_flush(struct net_conn *c)
 {
-    if (buf_err(&c->out) != ERR_OK) {
+    struct net_work *w = c->work;
+    if (buf_err(&w->out) != ERR_OK) {
         net_conn_end(c, NET_CLOSE_SEND_QUEUE, false, NULL);
         return;
     }
@@ -197,15 +219,16 @@ void net_conn_flush(struct net_conn *c)
         net_conn_end(c, NET_CLOSE_SEND_QUEUE, false, NULL);
         return;
     }
-    bool empty = c->writes == 0 && c->out.len == 0;
+    bool empty = w->writes == 0 && w->out.len == 0;
     if (empty && c->state == CONN_FLUSHING) {
         finish(c);
         return;
     }
-    if (empty && c->was_full) {
-        c->was_full = false;
+    if (empty && w->was_full) {
+        w->was_full = false;
         if (c->state == CONN_OPEN && c->user != NULL) {
             c->loop->net->handlers.drained(c->user);
         }
     }
+    net_conn_rest(c);
 }

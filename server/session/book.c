@@ -4,8 +4,8 @@
 #include "session/private.h"
 
 /*
- * The book says who holds the session of (device, client id). A device's entries are on its home
- * loop, so that claims of one key are decided one after another, without a lock.
+ * The book says who holds the session of (device, client id). A device's page is on its home loop,
+ * so that claims of one key are decided one after another, without a lock.
  *
  * A claim travels as mail:  claimant -> home: the book names the claimant
  *                           home -> holder:   yields, puts what it kept into the claim
@@ -15,9 +15,10 @@
  * grants nothing. A claimant that is gone still gets its grant: see session.c.
  *
  * A device with very many client ids would collect sessions without end: its oldest one goes.
+ * Clients of the open listener have no device; each of them has a page of its own.
  */
 
-struct book_device {
+struct book_page {
     struct list entries; /* oldest claim first */
     uint32_t count;
 };
@@ -25,17 +26,33 @@ struct book_device {
 struct book_entry {
     struct list link; /* first */
     struct session_ref holder;
-    size_t key_len;
-    uint8_t key[];
+    uint16_t client_id_len;
+    uint8_t client_id[];
 };
 
 enum { KEY_MAX = sizeof(int32_t) + SESSION_CLIENT_ID_MAX };
 
+/* Of the page. */
 static struct view key_of(const struct claim *c, uint8_t room[static KEY_MAX])
 {
     memcpy(room, &c->device_id, sizeof(c->device_id));
+    if (c->device_id != 0) {
+        return view_of(room, sizeof(c->device_id));
+    }
     memcpy(room + sizeof(c->device_id), c->client_id, c->client_id_len);
     return view_of(room, sizeof(c->device_id) + c->client_id_len);
+}
+
+static struct book_entry *page_find(const struct book_page *p, const struct claim *c)
+{
+    struct view wanted = view_of(c->client_id, c->client_id_len);
+    LIST_FOREACH (at, &p->entries) {
+        struct book_entry *e = CONTAINER_OF(at, struct book_entry, link);
+        if (view_eq(view_of(e->client_id, e->client_id_len), wanted)) {
+            return e;
+        }
+    }
+    return NULL;
 }
 
 static uint32_t home_of(const struct sessions *all, int32_t device_id)
@@ -133,79 +150,60 @@ static void claim_at_holder(struct mail *m)
     book_answer(c, session_yield(s, book_close(c), c->clean_start || c->evict));
 }
 
-static void book_remove(struct session_loop *l, struct book_entry *e)
+static void page_remove(struct book_page *p, struct book_entry *e)
 {
-    int32_t id;
-    memcpy(&id, e->key, sizeof(id));
-    struct view device_key = view_of(e->key, sizeof(id));
-    struct book_device *d = map_get(&l->devices, device_key);
-    CHECK(d != NULL);
     list_remove(&e->link);
-    d->count--;
-    if (d->count == 0) {
-        (void)map_remove(&l->devices, device_key);
-        free(d);
-    }
-    (void)map_remove(&l->book, view_of(e->key, e->key_len));
+    p->count--;
     free(e);
 }
 
 /* The oldest session of a device that has too many. Without memory it stays for now. */
-static void book_evict(struct session_loop *l, struct book_device *d)
+static void page_evict(struct session_loop *l, struct book_page *p)
 {
     struct claim *c = calloc(1, sizeof(*c));
     if (c == NULL) {
         return;
     }
-    struct book_entry *oldest = CONTAINER_OF(d->entries.next, struct book_entry, link);
+    struct book_entry *oldest = CONTAINER_OF(p->entries.next, struct book_entry, link);
     c->all = l->all;
     c->from = oldest->holder;
     c->evict = true;
-    book_remove(l, oldest);
+    page_remove(p, oldest);
     claim_post(c, c->from.loop, claim_at_holder);
 }
 
-static struct book_device *book_device(struct session_loop *l, struct view key)
+static struct book_page *page_new(struct session_loop *l, struct view key)
 {
     void *old = NULL;
-    struct book_device *d = map_get(&l->devices, key);
-    if (d != NULL) {
-        return d;
-    }
-    d = calloc(1, sizeof(*d));
-    if (d == NULL || map_put(&l->devices, key, d, &old) != ERR_OK) {
-        free(d);
+    struct book_page *p = calloc(1, sizeof(*p));
+    if (p == NULL || map_put(&l->book, key, p, &old) != ERR_OK) {
+        free(p);
         return NULL;
     }
-    list_init(&d->entries);
-    return d;
+    list_init(&p->entries);
+    return p;
 }
 
-static enum err book_add(struct session_loop *l, struct view key, struct session_ref holder)
+/* Without memory the session still works; it only cannot be taken over. */
+static void book_add(struct session_loop *l, struct book_page *p, struct view key,
+                     const struct claim *c)
 {
-    struct view device_key = view_of(key.data, sizeof(int32_t));
-    void *old = NULL;
-    struct book_entry *e = calloc(1, sizeof(*e) + key.len);
-    struct book_device *d = e == NULL ? NULL : book_device(l, device_key);
-    if (d == NULL || map_put(&l->book, key, e, &old) != ERR_OK) {
-        if (d != NULL && d->count == 0) {
-            (void)map_remove(&l->devices, device_key);
-            free(d);
-        }
+    struct book_entry *e = calloc(1, sizeof(*e) + c->client_id_len);
+    if (p == NULL) {
+        p = e == NULL ? NULL : page_new(l, key);
+    }
+    if (e == NULL || p == NULL) {
         free(e);
-        return ERR_NOMEM;
+        return;
     }
-    e->holder = holder;
-    e->key_len = key.len;
-    memcpy(e->key, key.data, key.len);
-    list_push_back(&d->entries, &e->link);
-    d->count++;
-    int32_t id;
-    memcpy(&id, key.data, sizeof(id));
-    if (id != 0 && d->count > SESSION_PER_DEVICE_MAX) {
-        book_evict(l, d);
+    e->holder = c->to;
+    e->client_id_len = c->client_id_len;
+    memcpy(e->client_id, c->client_id, c->client_id_len);
+    list_push_back(&p->entries, &e->link);
+    p->count++;
+    if (p->count > SESSION_PER_DEVICE_MAX) {
+        page_evict(l, p);
     }
-    return ERR_OK;
 }
 
 /* On the home loop. */
@@ -218,16 +216,15 @@ static void claim_at_home(struct mail *m)
     struct session_loop *l = &c->all->loops[home_of(c->all, c->device_id)];
     uint8_t room[KEY_MAX];
     struct view key = key_of(c, room);
-    struct book_entry *e = map_get(&l->book, key);
+    struct book_page *p = map_get(&l->book, key);
+    struct book_entry *e = p == NULL ? NULL : page_find(p, c);
     if (e == NULL) {
-        /* Without memory for the entry the session still works; it cannot be taken over. */
-        (void)!book_add(l, key, c->to);
+        book_add(l, p, key, c);
         claim_post(c, c->to.loop, claim_granted);
         return;
     }
-    struct book_device *d = map_get(&l->devices, view_of(key.data, sizeof(c->device_id)));
     list_remove(&e->link);
-    list_push_back(&d->entries, &e->link);
+    list_push_back(&p->entries, &e->link);
     c->from = e->holder;
     e->holder = c->to;
     claim_post(c, c->from.loop, claim_at_holder);
@@ -248,9 +245,15 @@ static void release_at_home(struct mail *m)
     struct claim *c = CONTAINER_OF(m, struct claim, mail);
     struct session_loop *l = &c->all->loops[home_of(c->all, c->device_id)];
     uint8_t room[KEY_MAX];
-    struct book_entry *e = map_get(&l->book, key_of(c, room));
+    struct view key = key_of(c, room);
+    struct book_page *p = map_get(&l->book, key);
+    struct book_entry *e = p == NULL ? NULL : page_find(p, c);
     if (e != NULL && same_ref(e->holder, c->to)) {
-        book_remove(l, e);
+        page_remove(p, e);
+    }
+    if (p != NULL && p->count == 0) {
+        (void)map_remove(&l->book, key);
+        free(p);
     }
     free(c);
 }
@@ -267,11 +270,11 @@ void book_release(struct session *s)
 void book_free(struct session_loop *l)
 {
     MAP_FOREACH (at, &l->book) {
-        free(at->value);
-    }
-    MAP_FOREACH (at, &l->devices) {
-        free(at->value);
+        struct book_page *p = at->value;
+        while (!list_empty(&p->entries)) {
+            page_remove(p, CONTAINER_OF(p->entries.next, struct book_entry, link));
+        }
+        free(p);
     }
     map_fini(&l->book);
-    map_fini(&l->devices);
 }

@@ -162,9 +162,8 @@ struct session_loop {
     struct list held; /* sessions that wait for session_resume_all() */
     struct ack *free_acks;
     struct ack_chunk *ack_chunks;
-    int64_t acks_out;   /* not in the free list */
-    struct map book;    /* key -> struct book_entry, of the devices at home on this loop */
-    struct map devices; /* device id -> struct book_device */
+    int64_t acks_out; /* not in the free list */
+    struct map book;  /* of the devices at home on this loop: see book.c */
     struct mail resume_mail, drain_mail;
     atomic_bool resume_posted;
     bool draining;

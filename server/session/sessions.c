@@ -77,7 +77,6 @@ enum err sessions_init(struct sessions *all, uint32_t loop_count)
         list_init(&l->held);
         wheel_init(&l->wheel, all->io->now_us());
         map_init(&l->book);
-        map_init(&l->devices);
     }
     return ERR_OK;
 }

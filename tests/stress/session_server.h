@@ -31,6 +31,7 @@ struct server {
     struct sessions *sessions;
     bool deferred; /* tickets and attaches are answered by the second thread */
     bool hold_all; /* ... and not before this is false */
+    atomic_int numbered; /* not 0: each certificate is another device, counted from here */
     pthread_t thread;
     pthread_mutex_t mutex;
     struct ticket *tickets[SERVER_QUEUE];
@@ -77,12 +78,15 @@ static inline enum err server_certificate(void *arg, struct view der, struct aut
 {
     const unsigned char *at = der.data;
     char name[64] = "";
-    (void)arg;
+    struct server *s = arg;
     X509 *cert = d2i_X509(NULL, &at, (long)der.len);
     CHECK(cert != NULL);
     (void)X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, name,
                                     sizeof(name));
     X509_free(cert);
+    if (atomic_load(&s->numbered) > 0) {
+        (void)snprintf(name, sizeof(name), "d%d", atomic_fetch_add(&s->numbered, 1));
+    }
     if (name[0] != 'd') {
         return ERR_DENIED;
     }
