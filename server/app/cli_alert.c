@@ -26,7 +26,7 @@ static int alert_list(const struct cli_call *c)
     if (code != CLI_OK) {
         return code;
     }
-    buf_init(&path, 32 * 1024);
+    buf_init(&path, 32768);
     buf_put_str(&path, "/v1/alerts");
     for (size_t i = 0; i < COUNT_OF(filters); i++) {
         cli_query(&path, filters[i], cli_value(c, filters[i]));
@@ -95,7 +95,7 @@ static char *field(const json_t *body, const char *key)
 {
     struct buf out;
     char *text = cli_json_text(json_object_get(body, key));
-    buf_init(&out, 64 * 1024);
+    buf_init(&out, 65536);
     cli_text_clean(&out, text == NULL || text[0] == '\0' ? "-" : text, 0);
     free(text);
     return buf_take_str(&out);
@@ -122,7 +122,7 @@ static char *event_words(const json_t *body)
     struct buf out;
     char *by = field(body, "acknowledged_by");
     char *comment = field(body, "comment");
-    buf_init(&out, 128 * 1024);
+    buf_init(&out, 131072);
     buf_printf(&out, "by %s: %s", by, comment);
     free(by);
     free(comment);
@@ -140,7 +140,7 @@ static void print_event(const struct watch *w, const char *kind, const json_t *b
     text[COUNT_OF(keys)] = event_time(kind, body);
     text[COUNT_OF(keys) + 1] = event_words(body);
     struct buf line;
-    buf_init(&line, 256 * 1024);
+    buf_init(&line, 262144);
     const char *severity = text[0] == NULL ? "-" : text[0];
     buf_printf(&line, "%-27s %s%-8s%s ", text[5], w->style.color ? severity_color(severity) : "",
                severity, w->style.color ? "\x1b[0m" : "");
@@ -231,7 +231,7 @@ static int alert_watch(const struct cli_call *c)
     if (code != CLI_OK) {
         return code;
     }
-    buf_init(&path, 32 * 1024);
+    buf_init(&path, 32768);
     buf_put_str(&path, "/v1/events");
     const char *kind = cli_value(c, "kind");
     cli_query(&path, "kind", kind != NULL ? kind : "alert");

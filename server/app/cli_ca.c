@@ -213,7 +213,7 @@ static int ca_show(const struct cli_call *c)
             return code;
         }
     }
-    const char *file = c->argc > 0 ? c->argv[0] : conf->ca_cert;
+    const char *file = conf == NULL ? c->argv[0] : conf->ca_cert;
     int code = CLI_OK;
     enum err e = auth_certificate_read(file, &info);
     if (e != ERR_OK) {

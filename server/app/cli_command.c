@@ -33,7 +33,7 @@ static void print_history(const json_t *command)
     cli_table_fini(&table);
 }
 
-static void print_command(const struct cli_call *c, const json_t *command)
+static void print_command(const struct cli_call *c, json_t *command)
 {
     static const char *const all[] = {"id",    "device", "method",     "params",
                                       "state", "result", "created_at", "expires_at"};

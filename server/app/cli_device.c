@@ -121,7 +121,7 @@ static int device_list(const struct cli_call *c)
     if (code != CLI_OK) {
         return code;
     }
-    buf_init(&path, 32 * 1024);
+    buf_init(&path, 32768);
     buf_put_str(&path, "/v1/devices");
     cli_query(&path, "type", cli_value(c, "type"));
     cli_query(&path, "select", cli_value(c, "select"));
@@ -149,7 +149,7 @@ static void print_latest(const json_t *latest)
         char *shown[3];
         for (size_t k = 0; k < 3; k++) {
             struct buf clean;
-            buf_init(&clean, 64 * 1024);
+            buf_init(&clean, 65536);
             cli_text_clean(&clean, text[k] == NULL ? "" : text[k], 0);
             shown[k] = buf_take_str(&clean);
         }
@@ -220,7 +220,7 @@ static int print_import(const struct cli_call *c, const json_t *result)
     {
         struct buf clean;
         const char *detail = json_string_value(json_object_get(error, "detail"));
-        buf_init(&clean, 64 * 1024);
+        buf_init(&clean, 65536);
         cli_text_clean(&clean, detail == NULL ? "" : detail, 0);
         char *text = buf_take_str(&clean);
         cli_note("line %lld: %s", (long long)json_integer_value(json_object_get(error, "line")),

@@ -227,7 +227,7 @@ static void check_disk_at(struct doctor *d, const char *what, const char *path)
     if (statvfs(path, &s) != 0 || s.f_blocks == 0) {
         return;
     }
-    unsigned long long free_mib = (unsigned long long)s.f_bavail * s.f_frsize / (1024 * 1024);
+    unsigned long long free_mib = (unsigned long long)s.f_bavail * s.f_frsize / 1048576ULL;
     unsigned long long percent = (unsigned long long)s.f_bavail * 100 / s.f_blocks;
     enum verdict v = free_mib < 256                    ? VERDICT_FAIL
                      : percent < 10 || free_mib < 2048 ? VERDICT_WARN

@@ -138,7 +138,7 @@ char *cli_path(const char *first, ...)
 {
     struct buf path;
     va_list args;
-    buf_init(&path, 64 * 1024);
+    buf_init(&path, 65536);
     va_start(args, first);
     bool literal = true;
     for (const char *part = first; part != NULL; part = va_arg(args, const char *)) {
@@ -171,7 +171,7 @@ static const char *text_of(const json_t *object, const char *key)
 static void note_clean(const char *before, const char *text)
 {
     struct buf line;
-    buf_init(&line, 64 * 1024);
+    buf_init(&line, 65536);
     buf_put_str(&line, before);
     cli_text_clean(&line, text, 0);
     char *s = buf_take_str(&line);
@@ -205,7 +205,7 @@ int cli_problem(const struct cli_call *c, const struct http_response *r)
     int code =
         r->status == 502 || r->status == 503 || r->status == 504 ? CLI_UNREACHABLE : CLI_FAILED;
     struct buf line;
-    buf_init(&line, 64 * 1024);
+    buf_init(&line, 65536);
     buf_printf(&line, "%ld", r->status);
     if (title != NULL) {
         buf_put_str(&line, " ");
@@ -285,7 +285,8 @@ void cli_print_json(const json_t *json)
     (void)fputc('\n', stdout);
 }
 
-char *cli_json_text(const json_t *value)
+/* Anything as one text; objects and lists as JSON. */
+static char *flat_text(const json_t *value)
 {
     if (value == NULL || json_is_null(value)) {
         return strdup("");
@@ -293,23 +294,28 @@ char *cli_json_text(const json_t *value)
     if (json_is_string(value)) {
         return strdup(json_string_value(value));
     }
-    if (!json_is_object(value)) {
-        return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
-    }
+    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+}
+
+char *cli_json_text(json_t *value)
+{
     struct buf out;
     const char *key = NULL;
     json_t *item = NULL;
+    if (!json_is_object(value)) {
+        return flat_text(value);
+    }
     buf_init(&out, CLI_JSON_MAX);
-    json_object_foreach((json_t *)(uintptr_t)value, key, item)
+    json_object_foreach(value, key, item)
     {
-        char *text = json_is_object(item) ? json_dumps(item, JSON_COMPACT) : cli_json_text(item);
+        char *text = flat_text(item);
         buf_printf(&out, "%s%s=%s", out.len > 0 ? "," : "", key, text == NULL ? "" : text);
         free(text);
     }
     return buf_take_str(&out);
 }
 
-void cli_print_fields(const json_t *object, const char *const *keys, size_t count)
+void cli_print_fields(json_t *object, const char *const *keys, size_t count)
 {
     int width = 0;
     for (size_t i = 0; i < count; i++) {

@@ -46,9 +46,9 @@ int cli_list(const struct cli_call *c, struct http_client *client, struct buf *p
 
 void cli_print_json(const json_t *json);
 /* A value as a cell: texts as they are, {"a":1} as "a=1", null as "". The caller frees. */
-char *cli_json_text(const json_t *value);
+char *cli_json_text(json_t *value);
 /* key, value: two columns without a heading. */
-void cli_print_fields(const json_t *object, const char *const *keys, size_t count);
+void cli_print_fields(json_t *object, const char *const *keys, size_t count);
 /* "a=1" into object[a]: a text, or a number or boolean when `typed`. False: said what is wrong. */
 bool cli_take_pairs(const struct cli_call *c, const char *option, bool typed, json_t *object);
 /* The stream's refusal or an answer's problem details, on stderr. Gives the exit code. */

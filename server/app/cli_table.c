@@ -99,6 +99,7 @@ static void measure(const struct cli_table *t, int widths[CLI_COLUMNS_MAX])
 /* Takes from the widest column until the row fits, and leaves every column eight characters. */
 static void squeeze(const struct cli_table *t, int width, int widths[CLI_COLUMNS_MAX])
 {
+    CHECK(t->columns > 0 && t->columns <= CLI_COLUMNS_MAX);
     int total = TABLE_GAP * (t->columns - 1);
     for (int i = 0; i < t->columns; i++) {
         total += widths[i];
@@ -128,7 +129,7 @@ static void put_row(const struct cli_table *t, const int *widths, const char *co
 
 void cli_table_write(const struct cli_table *t, struct cli_style style, struct buf *out)
 {
-    int widths[CLI_COLUMNS_MAX];
+    int widths[CLI_COLUMNS_MAX] = {0};
     if (buf_err(&t->text) != ERR_OK) {
         buf_put_str(out, "(not enough memory for the table)\n");
         return;

@@ -229,7 +229,7 @@ static enum err perform(struct http_client *c, struct transfer *t)
 static char *join_url(const struct http_client *c, const char *path)
 {
     struct buf url;
-    buf_init(&url, 64 * 1024);
+    buf_init(&url, 65536);
     buf_put_str(&url, c->url);
     buf_put_str(&url, path);
     return buf_take_str(&url);

@@ -55,7 +55,7 @@ struct extension {
     const char *value;
 };
 
-static enum err add_all(X509 *cert, const X509 *issuer, const struct extension *list, size_t count)
+static enum err add_all(X509 *cert, X509 *issuer, const struct extension *list, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         enum err e = ca_extension_add(cert, issuer, list[i].nid, list[i].value);
@@ -141,7 +141,7 @@ static bool is_ip(const char *name)
 static enum err add_alternatives(X509 *cert, const struct ca_names *names, int first, bool critical)
 {
     struct buf value;
-    buf_init(&value, 16 * 1024);
+    buf_init(&value, 16384);
     buf_put_str(&value, critical ? "critical" : "");
     for (int i = first; i < names->count; i++) {
         buf_printf(&value, "%s%s:%s", value.len > 0 ? "," : "",
@@ -172,8 +172,8 @@ static enum err set_names(X509 *cert, const struct ca_names *names, enum auth_us
     return first < names->count ? add_alternatives(cert, names, first, long_name) : ERR_OK;
 }
 
-static enum err make_leaf(const struct ca_names *names, enum auth_usage usage, int days,
-                          const X509 *ca, EVP_PKEY *ca_key, EVP_PKEY *key, X509 *cert)
+static enum err make_leaf(const struct ca_names *names, enum auth_usage usage, int days, X509 *ca,
+                          EVP_PKEY *ca_key, EVP_PKEY *key, X509 *cert)
 {
     const struct extension extensions[] = {
         {NID_basic_constraints, "critical,CA:FALSE"},

@@ -20,7 +20,7 @@ struct ca_names {
 NODISCARD enum err ca_names_parse(const char *text, struct ca_names *ret_names);
 NODISCARD enum err ca_serial_set(X509 *cert); /* 128 random bits; RFC 5280, 4.1.2.2 */
 NODISCARD enum err ca_validity_set(X509 *cert, int days, const X509 *issuer);
-NODISCARD enum err ca_extension_add(X509 *cert, const X509 *issuer, int nid, const char *value);
+NODISCARD enum err ca_extension_add(X509 *cert, X509 *issuer, int nid, const char *value);
 /* Signs with the digest that suits the key. */
 NODISCARD enum err ca_sign(X509 *cert, EVP_PKEY *key);
 NODISCARD enum err ca_key_new(EVP_PKEY **ret_key); /* P-256 */

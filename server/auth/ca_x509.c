@@ -93,12 +93,11 @@ enum err ca_validity_set(X509 *cert, int days, const X509 *issuer)
     return ERR_OK;
 }
 
-enum err ca_extension_add(X509 *cert, const X509 *issuer, int nid, const char *value)
+enum err ca_extension_add(X509 *cert, X509 *issuer, int nid, const char *value)
 {
     X509V3_CTX ctx;
     X509V3_set_ctx_nodb(&ctx);
-    /* OpenSSL only reads the issuer here. */
-    X509V3_set_ctx(&ctx, issuer == NULL ? cert : (X509 *)(uintptr_t)issuer, cert, NULL, NULL, 0);
+    X509V3_set_ctx(&ctx, issuer == NULL ? cert : issuer, cert, NULL, NULL, 0);
     X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
     enum err e = ext != NULL && X509_add_ext(cert, ext, -1) == 1 ? ERR_OK : ERR_MALFORMED;
     X509_EXTENSION_free(ext);

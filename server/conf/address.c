@@ -52,7 +52,7 @@ static bool parse_port(struct view text, int *ret_port)
 enum err conf_split_address(const char *text, char *ret_host, size_t host_size, int *ret_port)
 {
     struct view all = view_str(text);
-    const uint8_t *colon = memrchr(all.data, ':', all.len);
+    const uint8_t *colon = all.len == 0 ? NULL : memrchr(all.data, ':', all.len);
     int port = 0;
     if (colon == NULL) {
         return ERR_SYNTAX;
