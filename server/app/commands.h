@@ -12,6 +12,7 @@ int cli_init(int argc, char **argv);
 int cli_ca(int argc, char **argv);
 int cli_token(int argc, char **argv);
 int cli_device(int argc, char **argv);
+int cli_type(int argc, char **argv);
 int cli_rule(int argc, char **argv);
 int cli_alert(int argc, char **argv);
 int cli_command(int argc, char **argv);

@@ -21,6 +21,7 @@ static const struct {
     {"ca", cli_ca, "create the local CA, issue certificates"},
     {"token", cli_token, "create, list and revoke API tokens"},
     {"device", cli_device, "create, import, list devices and their credentials"},
+    {"type", cli_type, "apply, list, show and delete device types"},
     {"rule", cli_rule, "apply, list, show and delete rules"},
     {"alert", cli_alert, "list, acknowledge and watch alerts"},
     {"command", cli_command, "send commands to devices and follow them"},
