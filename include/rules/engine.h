@@ -8,10 +8,15 @@
  * alert. A sample in order costs one step.
  *
  * Ownership: the caller owns the engine; it holds its rules and the device. Events live in the
- * arena given. Threads:   one. Restart:   engine_save() gives the state of a snapshot that no later
- * sample can change. engine_restore() takes it back; the caller then feeds the stored samples from
- * engine_history_from() on, in order of (ts, received_at), with engine_replay(). After that the
- * engine is bit for bit the one that was saved.
+ * arena given.
+ *
+ * Threads: one.
+ *
+ * Restart: engine_save() gives the state of a snapshot that no later sample can change.
+ * engine_restore() takes it back, once and before anything else; engine_restore_alert() tells what
+ * was reported; the caller then feeds the stored samples from engine_history_from() on, in order of
+ * (ts, received_at), with engine_replay(), and ends with engine_replay_end(). After that the engine
+ * is bit for bit the one that was saved.
  */
 #pragma once
 

@@ -2,10 +2,10 @@
  * rule: one rule document, compiled and checked once; immutable afterwards.
  *
  * Ownership: counted. Threads: any; nothing changes after rule_compile().
- * Errors:    ERR_SYNTAX, ERR_TYPE, ERR_UNKNOWN_NAME, ERR_RANGE, ERR_LIMIT; ret_error names the
- * field (JSON pointer) and, inside an expression, line and column and what was expected. Limits:
- * document 64 KiB, expression 4 KiB and 256 instructions, 16 range functions, window 31 days, 16
- * actions.
+ * Errors:    ERR_SYNTAX, ERR_TYPE, ERR_UNKNOWN_NAME, ERR_RANGE, ERR_LIMIT, ERR_UNSUPPORTED (of the
+ * full language, not of this version); ret_error names the field (JSON pointer) and, inside an
+ * expression, line and column and what was expected. Limits: document 64 KiB, expression 4 KiB and
+ * 256 instructions, 16 range functions, window 31 days, 16 actions.
  */
 #pragma once
 
