@@ -49,8 +49,10 @@ struct fleet_scenario {
     /* Writes the members of the answer. False: no such method or a bad parameter. */
     bool (*command)(struct fleet_sim *s, struct view method, struct view params,
                     struct emit_json *answer);
-    void (*labels)(const struct fleet_sim *s, struct emit_json *j);     /* members */
-    void (*attributes)(const struct fleet_sim *s, struct emit_json *j); /* members */
+    const char *const *label_keys;     /* end with NULL; `labels` writes a text for each of them */
+    const char *const *attribute_keys; /* the same for `attributes`, numbers */
+    void (*labels)(const struct fleet_sim *s, struct emit_json *j);
+    void (*attributes)(const struct fleet_sim *s, struct emit_json *j);
 };
 
 struct fleet_pump {

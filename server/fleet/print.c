@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "fleet/commands.h"
 #include "fleet/options.h"
+#include "fleet/params.h"
 #include "fleet/plan.h"
 #include "fleet/scenario.h"
 #include "fleet/token.h"
@@ -125,20 +126,63 @@ int fleet_types_main(int argc, char **argv)
     return for_scenarios(argc, argv, print_type);
 }
 
+enum { COLUMNS_MAX = 64, SCENARIOS_MAX = 16 };
+
 struct csv {
     struct fleet_options options;
+    const struct fleet_scenario *scenarios[SCENARIOS_MAX];
+    uint32_t scenario_count;
+    const char *columns[COLUMNS_MAX]; /* keys of all labels, then of all attributes */
+    uint32_t label_columns, column_count;
     const char *type;
     bool replay;
     uint32_t devices; /* 0: the scenario's default */
-    bool header_done;
 };
+
+/* Each key once, however many scenarios have it. */
+static void add_columns(struct csv *c, uint32_t from, const char *const *keys)
+{
+    for (; *keys != NULL; keys++) {
+        bool known = false;
+        for (uint32_t i = from; i < c->column_count; i++) {
+            known = known || strcmp(c->columns[i], *keys) == 0;
+        }
+        if (!known) {
+            CHECK(c->column_count < COLUMNS_MAX);
+            c->columns[c->column_count++] = *keys;
+        }
+    }
+}
+
+static void find_columns(struct csv *c)
+{
+    for (uint32_t i = 0; i < c->scenario_count; i++) {
+        add_columns(c, 0, c->scenarios[i]->label_keys);
+    }
+    c->label_columns = c->column_count;
+    for (uint32_t i = 0; i < c->scenario_count; i++) {
+        add_columns(c, c->label_columns, c->scenarios[i]->attribute_keys);
+    }
+}
+
+static bool print_header(const struct csv *c)
+{
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    buf_put_str(&out, "name,type,token");
+    for (uint32_t i = 0; i < c->column_count; i++) {
+        buf_printf(&out, ",%s.%s", i < c->label_columns ? "label" : "attr", c->columns[i]);
+    }
+    buf_put_str(&out, "\n");
+    return print_buf(&out);
+}
 
 /* RFC 4180: a cell with a quote or comma is quoted, its quotes doubled. */
 static void put_cell(struct buf *out, struct view text)
 {
-    bool plain = memchr(text.data, ',', text.len) == NULL &&
-                 memchr(text.data, '"', text.len) == NULL &&
-                 memchr(text.data, '\n', text.len) == NULL;
+    bool plain = text.len == 0 || (memchr(text.data, ',', text.len) == NULL &&
+                                   memchr(text.data, '"', text.len) == NULL &&
+                                   memchr(text.data, '\n', text.len) == NULL);
     if (plain) {
         buf_put_view(out, text);
         return;
@@ -153,46 +197,77 @@ static void put_cell(struct buf *out, struct view text)
     buf_put_u8(out, '"');
 }
 
-static bool print_device(struct csv *c, const char *name, const char *type, struct view labels,
-                         struct view attributes)
-{
+struct device_line {
+    const char *name;
+    const char *type;
     char token[FLEET_TOKEN_SIZE];
-    if (fleet_token(view_str(c->options.secret), view_str(name), token) != ERR_OK) {
+    struct view labels; /* JSON objects */
+    struct view attributes;
+};
+
+static void put_record(const struct csv *c, const struct device_line *d, struct buf *out)
+{
+    put_cell(out, view_str(d->name));
+    buf_put_u8(out, ',');
+    put_cell(out, view_str(d->type));
+    buf_printf(out, ",%s", d->token);
+    for (uint32_t i = 0; i < c->column_count; i++) {
+        struct view value = VIEW("");
+        buf_put_u8(out, ',');
+        if (i < c->label_columns) {
+            (void)fleet_params_text(d->labels, c->columns[i], &value);
+        } else {
+            (void)fleet_params_find(d->attributes, c->columns[i], &value);
+        }
+        put_cell(out, value);
+    }
+}
+
+static void put_document(const struct device_line *d, struct buf *out)
+{
+    struct emit_json j = emit_json_init(out);
+    emit_json_open(&j, '{');
+    const char *const pairs[][2] = {{"name", d->name}, {"type", d->type}, {"token", d->token}};
+    for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+        emit_json_key(&j, pairs[i][0]);
+        emit_json_str(&j, pairs[i][1]);
+    }
+    emit_json_key(&j, "labels");
+    emit_json_raw(&j, d->labels);
+    emit_json_key(&j, "attributes");
+    emit_json_raw(&j, d->attributes);
+    emit_json_close(&j, '}');
+}
+
+static bool print_device(const struct csv *c, struct device_line *d)
+{
+    if (fleet_token(view_str(c->options.secret), view_str(d->name), d->token) != ERR_OK) {
         (void)fprintf(stderr, "--secret must not be empty\n");
         return false;
     }
     struct buf out;
     buf_init(&out, 1 << 16);
-    if (c->options.json) { /* NDJSON, the import's other form */
-        struct emit_json j = emit_json_init(&out);
-        emit_json_open(&j, '{');
-        const char *const pairs[][2] = {{"name", name}, {"type", type}, {"token", token}};
-        for (size_t i = 0; i < COUNT_OF(pairs); i++) {
-            emit_json_key(&j, pairs[i][0]);
-            emit_json_str(&j, pairs[i][1]);
-        }
-        emit_json_key(&j, "labels");
-        emit_json_raw(&j, labels);
-        emit_json_key(&j, "attributes");
-        emit_json_raw(&j, attributes);
-        emit_json_close(&j, '}');
+    if (c->options.json) {
+        put_document(d, &out);
     } else {
-        if (!c->header_done) {
-            buf_put_str(&out, "name,type,token,labels,attributes\n");
-        }
-        const struct view cells[] = {view_str(name), view_str(type), view_str(token), labels,
-                                     attributes};
-        for (size_t i = 0; i < COUNT_OF(cells); i++) {
-            buf_put_str(&out, i == 0 ? "" : ",");
-            put_cell(&out, cells[i]);
-        }
+        put_record(c, d, &out);
     }
-    c->header_done = true;
     buf_put_str(&out, "\n");
     return print_buf(&out);
 }
 
-static bool print_simulated(struct csv *c, const struct fleet_scenario *scenario)
+typedef void (*members_fn)(const struct fleet_sim *s, struct emit_json *j);
+
+static void object_make(struct buf *out, const struct fleet_sim *s, members_fn members)
+{
+    buf_init(out, 4096);
+    struct emit_json j = emit_json_init(out);
+    emit_json_open(&j, '{');
+    members(s, &j);
+    emit_json_close(&j, '}');
+}
+
+static bool print_simulated(const struct csv *c, const struct fleet_scenario *scenario)
 {
     uint32_t count = c->devices > 0 ? c->devices : scenario->devices_default;
     bool ok = true;
@@ -203,26 +278,20 @@ static bool print_simulated(struct csv *c, const struct fleet_scenario *scenario
         struct buf attributes;
         fleet_sim_init(&sim, scenario, i, c->options.seed, 0, 0);
         fleet_sim_name(&sim, name, sizeof(name));
-        buf_init(&labels, 4096);
-        buf_init(&attributes, 4096);
-        struct emit_json j = emit_json_init(&labels);
-        emit_json_open(&j, '{');
-        scenario->labels(&sim, &j);
-        emit_json_close(&j, '}');
-        j = emit_json_init(&attributes);
-        emit_json_open(&j, '{');
-        scenario->attributes(&sim, &j);
-        emit_json_close(&j, '}');
-        ok = buf_err(&labels) == ERR_OK && buf_err(&attributes) == ERR_OK &&
-             print_device(c, name, c->type != NULL ? c->type : scenario->type, buf_view(&labels),
-                          buf_view(&attributes));
+        object_make(&labels, &sim, scenario->labels);
+        object_make(&attributes, &sim, scenario->attributes);
+        struct device_line d = {.name = name,
+                                .type = c->type != NULL ? c->type : scenario->type,
+                                .labels = buf_view(&labels),
+                                .attributes = buf_view(&attributes)};
+        ok = buf_err(&labels) == ERR_OK && buf_err(&attributes) == ERR_OK && print_device(c, &d);
         buf_fini(&labels);
         buf_fini(&attributes);
     }
     return ok;
 }
 
-static bool print_recorded(struct csv *c, struct fleet_plan *plan, int count, char **files)
+static bool print_recorded(const struct csv *c, struct fleet_plan *plan, int count, char **files)
 {
     char why[400] = "";
     bool ok = true;
@@ -233,10 +302,30 @@ static bool print_recorded(struct csv *c, struct fleet_plan *plan, int count, ch
         (void)fprintf(stderr, "%s\n", why);
     }
     for (uint32_t i = 0; ok && i < plan->device_count; i++) {
-        ok = print_device(c, plan->devices[i].name, c->type != NULL ? c->type : "generic",
-                          VIEW("{}"), VIEW("{}"));
+        struct device_line d = {.name = plan->devices[i].name,
+                                .type = c->type != NULL ? c->type : "generic",
+                                .labels = VIEW("{}"),
+                                .attributes = VIEW("{}")};
+        ok = print_device(c, &d);
     }
     return ok;
+}
+
+static bool take_scenarios(struct csv *c, int argc, char **argv)
+{
+    for (uint32_t i = 0; argc == 0 && fleet_scenario_at(i) != NULL && i < SCENARIOS_MAX; i++) {
+        c->scenarios[c->scenario_count++] = fleet_scenario_at(i);
+    }
+    for (int i = 0; i < argc && i < SCENARIOS_MAX; i++) {
+        const struct fleet_scenario *s = fleet_scenario_find(argv[i]);
+        if (s == NULL) {
+            (void)fprintf(stderr, "%s: no such scenario; `signalbox fleet list` shows them\n",
+                          argv[i]);
+            return false;
+        }
+        c->scenarios[c->scenario_count++] = s;
+    }
+    return true;
 }
 
 static const char usage[] = "signalbox fleet csv [SCENARIO]... [-n DEVICES] --secret TEXT      "
@@ -295,25 +384,17 @@ int fleet_csv_main(int argc, char **argv)
     struct fleet_plan plan;
     fleet_plan_init(&plan);
     int code = FLEET_USAGE;
-    bool ok = read_options(argc, argv, &c, &plan);
-    if (ok && c.replay) {
-        code = print_recorded(&c, &plan, argc - optind, argv + optind) ? FLEET_DONE : FLEET_FAILED;
-    } else if (ok) {
-        code = FLEET_DONE;
-        for (uint32_t i = 0; optind == argc && fleet_scenario_at(i) != NULL; i++) {
-            code = print_simulated(&c, fleet_scenario_at(i)) && code == FLEET_DONE ? FLEET_DONE
-                                                                                   : FLEET_FAILED;
+    if (read_options(argc, argv, &c, &plan) &&
+        (c.replay || take_scenarios(&c, argc - optind, argv + optind))) {
+        find_columns(&c);
+        bool ok = c.options.json || print_header(&c);
+        if (c.replay) {
+            ok = ok && print_recorded(&c, &plan, argc - optind, argv + optind);
         }
-        for (int i = optind; i < argc && code == FLEET_DONE; i++) {
-            const struct fleet_scenario *s = fleet_scenario_find(argv[i]);
-            if (s == NULL) {
-                (void)fprintf(stderr, "%s: no such scenario; `signalbox fleet list` shows them\n",
-                              argv[i]);
-                code = FLEET_USAGE;
-            } else {
-                code = print_simulated(&c, s) ? FLEET_DONE : FLEET_FAILED;
-            }
+        for (uint32_t i = 0; i < c.scenario_count; i++) {
+            ok = ok && print_simulated(&c, c.scenarios[i]);
         }
+        code = ok ? FLEET_DONE : FLEET_FAILED;
     }
     fleet_plan_fini(&plan);
     return code;

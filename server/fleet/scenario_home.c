@@ -42,6 +42,8 @@ static const struct fleet_metric metrics[METRICS] = {
 static const char *const faults[] = {"window left open", "heater failure", NULL};
 static const char *const commands[] = {"set_temperature", "set_heating", "set_light", "lock",
                                        "unlock",          NULL};
+static const char *const label_keys[] = {"street", "room", NULL};
+static const char *const attribute_keys[] = {"heater_power", NULL};
 static const char *const rules[] = {
     "{\"name\":\"home-heating-the-street\",\"select\":\"type=home\",\"when\":\"window_open > 0 and "
     "heating_power > "
@@ -199,6 +201,8 @@ const struct fleet_scenario fleet_scenario_home = {
     .init = init,
     .step = step,
     .command = command,
+    .label_keys = label_keys,
+    .attribute_keys = attribute_keys,
     .labels = labels,
     .attributes = attributes,
 };

@@ -22,6 +22,8 @@ static const struct fleet_metric metrics[METRICS] = {
 
 static const char *const faults[] = {"outage", "overload", NULL};
 static const char *const commands[] = {"connect", "disconnect", "read", NULL};
+static const char *const label_keys[] = {"feeder", "tariff", NULL};
+static const char *const attribute_keys[] = {"contract_power", NULL};
 static const char *const rules[] = {
     "{\"name\":\"meter-outage\",\"select\":\"type=meter\",\"when\":\"voltage < "
     "100\",\"for\":\"10s\",\"clear\":"
@@ -125,6 +127,8 @@ const struct fleet_scenario fleet_scenario_meters = {
     .init = init,
     .step = step,
     .command = command,
+    .label_keys = label_keys,
+    .attribute_keys = attribute_keys,
     .labels = labels,
     .attributes = attributes,
 };

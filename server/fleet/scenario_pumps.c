@@ -31,6 +31,8 @@ static const struct fleet_metric metrics[METRICS] = {
 
 static const char *const faults[] = {"bearing wear", "valve closing", "rotor imbalance", NULL};
 static const char *const commands[] = {"stop", "start", "set_speed", NULL};
+static const char *const label_keys[] = {"site", "line", NULL};
+static const char *const attribute_keys[] = {"rated_rpm", NULL};
 static const char *const rules[] = {
     "{\"name\":\"pump-flow-low\",\"select\":\"type=pump\",\"when\":\"avg_over_time(flow[20s]) < "
     "0.8 * baseline(flow) "
@@ -153,6 +155,8 @@ const struct fleet_scenario fleet_scenario_pumps = {
     .init = init,
     .step = step,
     .command = command,
+    .label_keys = label_keys,
+    .attribute_keys = attribute_keys,
     .labels = labels,
     .attributes = attributes,
 };

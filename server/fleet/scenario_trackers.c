@@ -23,6 +23,8 @@ static const struct fleet_metric metrics[METRICS] = {
 
 static const char *const faults[] = {"cooler failure", "sleeping tracker", "battery drain", NULL};
 static const char *const commands[] = {"locate", "wake", NULL};
+static const char *const label_keys[] = {"cargo", "carrier", NULL};
+static const char *const attribute_keys[] = {"temperature_min", "temperature_max", NULL};
 static const char *const rules[] = {
     "{\"name\":\"tracker-too-warm\",\"select\":\"type=tracker\",\"when\":\"avg_over_time("
     "temperature[20s]) > "
@@ -143,6 +145,8 @@ const struct fleet_scenario fleet_scenario_trackers = {
     .init = init,
     .step = step,
     .command = command,
+    .label_keys = label_keys,
+    .attribute_keys = attribute_keys,
     .labels = labels,
     .attributes = attributes,
 };

@@ -27,6 +27,8 @@ static const struct fleet_metric metrics[METRICS] = {
 
 static const char *const faults[] = {"congestion", "engine overheating", NULL};
 static const char *const commands[] = {"reroute", "message", NULL};
+static const char *const label_keys[] = {"depot", "kind", NULL};
+static const char *const attribute_keys[] = {"free_flow", NULL};
 static const char *const rules[] = {
     "{\"name\":\"vehicle-congestion\",\"select\":\"type=vehicle\",\"when\":\"avg_over_time(speed["
     "1m]) < 0.4 * "
@@ -148,6 +150,8 @@ const struct fleet_scenario fleet_scenario_vehicles = {
     .init = init,
     .step = step,
     .command = command,
+    .label_keys = label_keys,
+    .attribute_keys = attribute_keys,
     .labels = labels,
     .attributes = attributes,
 };
