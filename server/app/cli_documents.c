@@ -15,9 +15,9 @@ enum { FILE_MAX = 4 * 1024 * 1024 };
 /* What the server adds to a document. */
 static const char *const server_keys[] = {"version", "created_at", "updated_at", "created_by"};
 
-static json_t *without_server_keys(const json_t *document)
+static json_t *without_server_keys(json_t *document)
 {
-    json_t *copy = json_copy((json_t *)(uintptr_t)document);
+    json_t *copy = json_copy(document);
     for (size_t i = 0; i < COUNT_OF(server_keys); i++) {
         (void)json_object_del(copy, server_keys[i]);
     }
@@ -25,11 +25,11 @@ static json_t *without_server_keys(const json_t *document)
 }
 
 /* The server spells out members that a file may leave out: null, false, [], {"publish":[]}. */
-static bool says_nothing(const json_t *value)
+static bool says_nothing(json_t *value)
 {
     const char *key = NULL;
     json_t *item = NULL;
-    json_object_foreach((json_t *)(uintptr_t)value, key, item)
+    json_object_foreach(value, key, item)
     {
         if (!json_is_array(item) || json_array_size(item) > 0) {
             return false;
@@ -39,7 +39,7 @@ static bool says_nothing(const json_t *value)
            (json_is_array(value) && json_array_size(value) == 0);
 }
 
-static json_t *what_it_says(const json_t *document)
+static json_t *what_it_says(json_t *document)
 {
     json_t *copy = without_server_keys(document);
     const char *key = NULL;
@@ -54,7 +54,7 @@ static json_t *what_it_says(const json_t *document)
     return copy;
 }
 
-static bool says_the_same(const json_t *a, const json_t *b)
+static bool says_the_same(json_t *a, json_t *b)
 {
     json_t *left = what_it_says(a);
     json_t *right = what_it_says(b);
