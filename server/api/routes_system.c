@@ -154,7 +154,8 @@ static void answer_page(struct api_request *r)
     r->out_type = api_media_type(API_MEDIA_HTML);
     api_header(r, "Content-Security-Policy",
                "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-               "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+               "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+               "frame-ancestors 'none'");
     api_header(r, "Referrer-Policy", "no-referrer");
     api_answer(r, MHD_HTTP_OK);
 }
