@@ -130,7 +130,8 @@ static void effect_update(struct ingest *in, const struct engine_event *e)
 {
     struct batch *b = core_batch(in);
     struct batch_op *op = batch_op(
-        b, "UPDATE alerts SET state = $2, since = $3, fired_at = $4, resolved_at = $5, value = $6"
+        b, "UPDATE alerts SET state = $2, since = $3, fired_at = $4, resolved_at = $5, value = $6,"
+           " summary = coalesce(nullif($7, ''), summary)"
            " WHERE id = $1");
     batch_op_int(b, op, e->alert_id);
     batch_op_str(b, op, effect_state(e));
@@ -138,6 +139,7 @@ static void effect_update(struct ingest *in, const struct engine_event *e)
     batch_op_time(b, op, e->fired_at_us);
     batch_op_time(b, op, e->resolved_at_us);
     batch_op_real(b, op, e->value);
+    batch_op_text(b, op, e->summary);
 }
 
 /* ---- actions ---- */
@@ -320,21 +322,12 @@ static void effect_run(struct ingest *in, const struct core_device *cd,
     }
 }
 
-/* What leaves no alert open goes first. */
-static bool effect_closes(const struct engine_event *e)
-{
-    return e->kind == ENGINE_RETRACTED ||
-           (e->kind != ENGINE_FIRED && e->resolved_at_us != CLOCK_NONE);
-}
-
+/* In the engine's order: it takes alerts back before it fires others, so that two of a rule are
+ * never open at once. */
 void core_effects(struct ingest *in, struct core_device *cd, struct engine_out *out)
 {
-    for (int closing = 1; closing >= 0; closing--) {
-        for (const struct engine_event *e = out->first; e != NULL; e = e->next) {
-            if (effect_closes(e) == (closing == 1)) {
-                effect_run(in, cd, e);
-            }
-        }
+    for (const struct engine_event *e = out->first; e != NULL; e = e->next) {
+        effect_run(in, cd, e);
     }
 }
 

@@ -273,12 +273,14 @@ static enum err load_baselines(struct load *l, struct db *db)
         db_int(&p, l->cd->id);
         db_int(&p, metric);
         db_int(&p, count);
+        db_time(&p, engine_watermark_us(l->engine));
         struct db_result *r = NULL;
         enum err e = db_query(
             db,
             "SELECT v FROM (SELECT DISTINCT ON (s.ts) s.ts, coalesce(s.value,"
             " s.values[array_position(sh.metrics, $2::int)]) AS v FROM samples s JOIN shapes sh ON"
-            " sh.id = s.shape WHERE s.device_id = $1 AND s.flags & 3 = 0 AND sh.metrics @> "
+            " sh.id = s.shape WHERE s.device_id = $1 AND s.flags & 3 = 0 AND s.ts <= $4 AND "
+            "sh.metrics @> "
             "ARRAY[$2::int]"
             " ORDER BY s.ts, s.received_at LIMIT $3) firsts ORDER BY ts",
             &p, &r);
@@ -373,6 +375,10 @@ static enum err load_all(struct load *l, struct db *db)
             from_us = saved_us;
         }
         e = load_samples(l, db, from_us == CLOCK_NONE ? CLOCK_MIN_US : from_us, saved_us);
+    }
+    if (e == ERR_OK && l->engine != NULL) {
+        engine_replay_end(l->engine, &l->out);
+        e = l->out.err;
     }
     return e == ERR_OK ? load_recent(l, db) : e;
 }
