@@ -25,6 +25,7 @@ RUN apt-get update \
  && install -d -o signalbox -g signalbox -m 0750 /var/lib/signalbox
 COPY --from=build /src/build/signalbox /usr/local/bin/signalbox
 COPY deploy/docker-entrypoint /usr/local/bin/docker-entrypoint
+COPY deploy/demo /usr/local/bin/signalbox-demo
 USER 10001:10001
 WORKDIR /var/lib/signalbox
 VOLUME /var/lib/signalbox
