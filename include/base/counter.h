@@ -48,6 +48,12 @@
     X(STORE_UP, "store_up", "gauge", "1 while the writer's database connection works")             \
     X(DURABILITY_UNSAFE, "durability_unsafe", "gauge",                                             \
       "1 when the database could lose a commit (fsync or full_page_writes off)")                   \
+    X(SPOOL_RECORDS, "spool_records_total", "counter",                                             \
+      "messages written to the spool because PostgreSQL was not available")                        \
+    X(SPOOL_BYTES, "spool_bytes", "gauge", "bytes in spool files that are not yet committed")      \
+    X(SPOOL_BAD, "spool_bad_segments_total", "counter",                                            \
+      "spool files that could not be read to their end")                                           \
+    X(SPOOLING, "spooling", "gauge", "1 while messages go to the spool instead of PostgreSQL")     \
     X(RULE_EVALUATIONS, "rule_evaluations_total", "counter", "rule evaluations")                   \
     X(ALERTS_FIRED, "alerts_fired_total", "counter", "alerts that fired")                          \
     X(ALERTS_RESOLVED, "alerts_resolved_total", "counter", "alerts that were resolved")            \
