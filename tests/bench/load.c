@@ -648,9 +648,12 @@ int main(int argc, char **argv)
         return FLEET_FAILED;
     }
     l.conf = fleet_options_conf(&l.set.common, &l.net, &events);
+    /* No session outlives its connection: what one measurement leaves behind must not weigh on the
+     * next. */
+    l.conf.clean_start = true;
+    l.conf.session_expiry_s = 0;
     if (l.set.mode == MODE_HANDSHAKES) {
         l.conf.resume = l.set.resumed;
-        l.conf.clean_start = true;
         l.conf.backoff_min_ms = 1;
     }
     l.noise = l.set.common.seed;
