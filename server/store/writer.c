@@ -13,7 +13,7 @@
 #include "loop/worker.h"
 #include "store/writer_internal.h"
 
-enum { WRITER_PAUSE_FIRST_MS = 100, WRITER_PAUSE_LAST_MS = 5000, WRITER_PAUSE_STEP_MS = 50 };
+enum { WRITER_PAUSE_FIRST_MS = 100, WRITER_PAUSE_LAST_MS = 1000, WRITER_PAUSE_STEP_MS = 50 };
 
 struct writer {
     char *url;
@@ -314,9 +314,6 @@ void writer_submit(struct writer *w, struct batch *b)
 {
     b->writer = w;
     b->mail.run = writer_run;
-#ifdef MUTANT_ACK_BEFORE_COMMIT
-    writer_answer(b, ERR_OK);
-#endif
     worker_post(w->thread, &b->mail);
 }
 
