@@ -76,6 +76,7 @@ enum err api_new(const struct conf *conf, struct store *store, struct catalog *c
     a->catalog = catalog;
     a->auth = auth;
     a->hooks = *hooks;
+    lock_init(&a->guard_lock);
     if (getrandom(&a->boot, sizeof(a->boot), 0) != (ssize_t)sizeof(a->boot)) {
         a->boot = (uint64_t)clock_wall_us();
     }
@@ -175,6 +176,7 @@ void api_free(struct api *a)
     api_waits_free(a->waits);
     api_sockets_free(a->sockets);
     buf_fini(&a->openapi);
+    lock_fini(&a->guard_lock);
     free(a->tls_cert);
     free(a->tls_key);
     free(a);

@@ -5,7 +5,7 @@
  * minute is over. IPv6 addresses count by their /64, because one
  * host has all of it.
  *
- * Threads: one. Limits: 4096 addresses.
+ * Threads: one, or under the owner's lock. Limits: 4096 addresses.
  */
 #pragma once
 

@@ -142,7 +142,9 @@ static struct view find_token(struct api_request *r)
 static void token_wrong(struct api_request *r)
 {
     bool first = false;
+    lock_take(&r->api->guard_lock);
     int wait_s = api_guard_wrong(&r->api->guard, r->source, clock_mono_us(), &first);
+    lock_give(&r->api->guard_lock);
     if (wait_s == 0) {
         api_header(r, "WWW-Authenticate", "Bearer realm=\"signalbox\", error=\"invalid_token\"");
         api_fail(r, PROBLEM_UNAUTHORIZED, "the token is unknown, expired or revoked");

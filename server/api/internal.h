@@ -33,7 +33,8 @@ struct api {
     struct api_sockets *sockets;
     struct worker *ticker;
     struct mail tick;
-    struct buf openapi; /* the document as JSON */
+    struct buf openapi;     /* the document as JSON */
+    struct lock guard_lock; /* most wrong tokens are found on libmicrohttpd's thread, not all */
     struct api_guard guard;
 };
 

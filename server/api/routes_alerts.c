@@ -103,6 +103,7 @@ void api_handle_alert_ack(struct api_request *r, struct db *db)
     if (row == NULL) {
         return;
     }
+    r->op.device_id = (int32_t)db_get_int(row, 0, 1);
     db_result_free(row);
     const char *comment = NULL;
     if (r->body.len > 0) {

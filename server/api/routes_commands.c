@@ -85,8 +85,17 @@ static void cancel_done(struct api_op *op)
         api_request_again(r, cancel_answer);
         return;
     }
+    if (op->status == ERR_NOT_FOUND) {
+        op->status = ERR_STATE; /* it was there a moment ago, so it has ended since */
+    }
     api_fail_op(r, "the command");
     api_request_finish(r);
+}
+
+static bool state_is_final(struct view text)
+{
+    enum command_state state = COMMAND_QUEUED;
+    return command_state_parse(text, &state) && command_is_final(state);
 }
 
 void api_handle_command_cancel(struct api_request *r, struct db *db)
@@ -97,7 +106,12 @@ void api_handle_command_cancel(struct api_request *r, struct db *db)
         return;
     }
     r->op.device_id = (int32_t)db_get_int(row, 0, 1);
+    bool ended = state_is_final(db_get_view(row, 0, 2));
     db_result_free(row);
+    if (ended) {
+        api_fail(r, PROBLEM_CONFLICT, "the command has ended already");
+        return;
+    }
     r->op.kind = API_OP_COMMAND_CANCEL;
     r->op.id = id;
     api_submit(r, cancel_done);
@@ -144,8 +158,7 @@ static void wait_check(struct store_job *job, struct db *db)
     struct db_result *row = NULL;
     bool is_final = true; /* when it cannot be read, there is nothing to wait for */
     if (db != NULL && store_command_get(db, r->op.ret_id, &row) == ERR_OK) {
-        enum command_state state = COMMAND_QUEUED;
-        is_final = command_state_parse(db_get_view(row, 0, 2), &state) && command_is_final(state);
+        is_final = state_is_final(db_get_view(row, 0, 2));
         db_result_free(row);
     }
     if (api_waits_checked(waits, wait, is_final)) {
@@ -160,7 +173,7 @@ static void create_done(struct api_op *op)
         api_errors_add(r->errors, "", "the Idempotency-Key was used for another command");
         api_refuse(r);
     } else if (op->status != ERR_OK && op->status != ERR_EXISTS) {
-        api_fail_op(r, "the command");
+        api_fail_op(r, "such device");
     } else {
         api_header(r, "Location", "/v1/commands/%lld", (long long)op->ret_id);
         int64_t wait_us = r->wait_us;

@@ -187,7 +187,7 @@ def brute_force(api):
 
 def types(api):
     name = "motor-" + RUN
-    doc = {"name": name, "metrics": {"temperature": {"unit": "degC", "min": -50, "max": 150, "baseline_samples": 300, "missing": [511]}, "rpm": {}},
+    doc = {"name": name, "metrics": {"temperature": {"unit": "degC", "min": -50, "max": 150, "baseline_samples": 300, "missing": [511]}, "rpm": {}, "mode": {}, "on": {}},
            "commands": ["stop", {"name": "start"}], "topics": {"publish": ["a/b"], "subscribe": ["c/+"]}, "auto_register": False}
     made = api.call("POST", "/v1/device-types", doc)
     check("type made", made.status == 201 and made.json["metrics"]["temperature"]["missing"] == [511], made)
@@ -362,8 +362,10 @@ def store_by_http(api, device, token):
     problem("telemetry of nobody", api.call("POST", "/v1/telemetry?device=none", {"rpm": 1}), 404)
     bad = api.call("POST", "/v1/telemetry?device=" + device, b'{"rpm":', {"Content-Type": "application/json"})
     check("telemetry that is no JSON", bad.status in (400, 422), bad)
+    other = api.call("POST", "/v1/telemetry?device=" + device, {"colour": 1})
+    problem("telemetry that the type does not admit", other, 422)
     kept = every(api, "/v1/rejected?device=" + device)
-    check("rejected messages are kept", any(m["payload"] == '{"rpm":' for m in kept), kept)
+    check("rejected messages are kept", kept and kept[0]["payload"] == '{"colour": 1}' and kept[0]["pointer"] == "/colour", kept)
     problem("readings with a device's token", api.call("GET", f"/v1/devices/{device}/readings", token=token), 401)
 
 
