@@ -56,7 +56,7 @@ port_busy() { # PORT : does anything listen there?
 }
 
 process_lives() { # PID WORD : the process exists and its command line has the word
-    [[ $1 =~ ^[0-9]+$ ]] && [[ -r /proc/$1/cmdline ]] && tr '\0' ' ' <"/proc/$1/cmdline" | grep -qF -- "$2"
+    [[ $1 =~ ^[0-9]+$ ]] && { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null | grep -qF -- "$2"
 }
 
 process_stop() { # PID WORD SECONDS : asks, waits, and only then kills
