@@ -55,6 +55,17 @@ port_busy() { # PORT : does anything listen there?
         /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
 
+# Below 32768, where the kernel takes the ports of outgoing connections from: there a client that tries to reconnect to a
+# server that is down may be given the server's own port, and talk to itself.
+free_ports() { # N : that many numbers that nobody listens on
+    local n=$1 port found=()
+    while ((${#found[@]} < n)); do
+        port=$((10000 + (RANDOM * 32768 + RANDOM) % 22000))
+        [[ " ${found[*]} " == *" $port "* ]] || port_busy "$port" || found+=("$port")
+    done
+    echo "${found[*]}"
+}
+
 process_lives() { # PID WORD : the process exists and its command line has the word
     [[ $1 =~ ^[0-9]+$ ]] && { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null | grep -qF -- "$2"
 }

@@ -87,16 +87,6 @@ sql() { psql -X -q -tA -v ON_ERROR_STOP=1 -d "$(cat "$SIGNALBOX_TEST_DIR/databas
 
 # --- the server -------------------------------------------------------------------------------------------------------
 
-free_ports() { # N : that many numbers that nobody listens on
-    python3 - "$1" <<'PY'
-import socket, sys
-held = [socket.socket() for _ in range(int(sys.argv[1]))]
-for s in held:
-    s.bind(("127.0.0.1", 0))
-print(*(s.getsockname()[1] for s in held))
-PY
-}
-
 server_pid() { cat "$SIGNALBOX_TEST_DIR/server.pid" 2>/dev/null || echo 0; }
 server_lives() { process_lives "$(server_pid)" "$TEST_VAR/"; }
 
