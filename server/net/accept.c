@@ -19,7 +19,13 @@
  * are inherited by what it accepts (tcp(7)), which saves four system calls per connection.
  */
 
-enum { ACCEPT_BACKLOG = 4096, ACCEPT_KEEPALIVE_S = 120, ACCEPT_BURST_MIN = 20 };
+enum {
+    ACCEPT_BACKLOG = 4096,
+    ACCEPT_KEEPALIVE_S = 120,
+    ACCEPT_BURST_MIN = 20,
+    ACCEPT_SEND_BYTES =
+        128 * 1024, /* in the kernel, which doubles it; it would grow to megabytes */
+};
 
 enum err net_check_descriptors(const struct conf *conf)
 {
@@ -226,6 +232,7 @@ static int socket_bind(const struct addrinfo *at, bool shared)
               (!shared || set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
               set(fd, IPPROTO_TCP, TCP_NODELAY, 1) && set(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
               set(fd, IPPROTO_TCP, TCP_KEEPIDLE, ACCEPT_KEEPALIVE_S) &&
+              set(fd, SOL_SOCKET, SO_SNDBUF, ACCEPT_SEND_BYTES) &&
               (at->ai_family != AF_INET6 || set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0)) &&
               bind(fd, at->ai_addr, at->ai_addrlen) == 0;
     if (!ok) {

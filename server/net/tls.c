@@ -61,10 +61,10 @@ static bool tls_protocol(SSL_CTX *tls)
     SSL_CTX_set_max_cert_list(tls, TLS_CHAIN_BYTES);
     SSL_CTX_set_alpn_select_cb(tls, tls_alpn, NULL);
     static const unsigned char context[] = "signalbox devices";
+    char groups[] = "X25519:P-256:P-384"; /* OpenSSL's macro casts const away */
     return SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION) == 1 &&
            SSL_CTX_set_cipher_list(tls, tls12_ciphers) == 1 &&
-           SSL_CTX_set1_groups_list(tls, "X25519:P-256:P-384") == 1 &&
-           SSL_CTX_set_num_tickets(tls, 1) == 1 &&
+           SSL_CTX_set1_groups_list(tls, groups) == 1 && SSL_CTX_set_num_tickets(tls, 1) == 1 &&
            SSL_CTX_set_session_id_context(tls, context, sizeof(context) - 1) == 1;
 }
 

@@ -29,8 +29,8 @@ struct server {
     struct certs certs;
     char cert[128], key[128], ca[128], none[1], listen[32], open_listen[32];
     struct sessions *sessions;
-    bool deferred; /* tickets and attaches are answered by the second thread */
-    bool hold_all; /* ... and not before this is false */
+    bool deferred;       /* tickets and attaches are answered by the second thread */
+    bool hold_all;       /* ... and not before this is false */
     atomic_int numbered; /* not 0: each certificate is another device, counted from here */
     pthread_t thread;
     pthread_mutex_t mutex;

@@ -432,6 +432,7 @@ static inline void rig_finish(struct rig *r, int index, enum err status)
 
 static inline void rig_free(struct rig *r)
 {
+    r->tickets_wait = false;
     for (int i = 0; i < r->ticket_count; i++) {
         if (r->tickets[i] != NULL) {
             ticket_drop(r->tickets[i], ERR_CLOSED);
