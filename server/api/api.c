@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "loop/worker.h"
 
-enum { API_TICK_MS = 100, API_PEM_MAX = 1 << 20 };
+enum { API_TICK_MS = 50, API_PEM_MAX = 1 << 20 };
 
 static void pause_ms(int ms)
 {

@@ -437,6 +437,7 @@ static enum MHD_Result request_step(void *cls, struct MHD_Connection *c, const c
     }
     switch (r->phase) {
     case API_PHASE_NEW:
+        api_socket_step(r->api->sockets, r->socket, API_STEP_BODY);
         request_check(r, method);
         r->phase = API_PHASE_BODY;
         if (too_long(r)) {
@@ -465,11 +466,7 @@ static enum MHD_Result request_step(void *cls, struct MHD_Connection *c, const c
 static void *request_begin(void *cls, const char *uri, struct MHD_Connection *c)
 {
     struct api *a = cls;
-    struct api_request *r = api_request_new(a, c, uri);
-    if (r != NULL) {
-        api_socket_step(a->sockets, r->socket, API_STEP_BODY);
-    }
-    return r;
+    return api_request_new(a, c, uri);
 }
 
 static void request_end(void *cls, struct MHD_Connection *c, void **con_cls,

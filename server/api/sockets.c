@@ -13,6 +13,7 @@ struct api_connection {
     int fd;
     enum api_step step;
     int64_t since_us;
+    bool cut; /* shut down; it will end soon */
 };
 
 struct api_sockets {
@@ -22,14 +23,15 @@ struct api_sockets {
     int64_t max;
 };
 
+/* How long a step may take, and how long at least when places are short. 0: as long as it likes. */
 static const struct {
-    int64_t limit_us;   /* 0: none */
-    int64_t crowded_us; /* when places are short */
+    int64_t limit_us;
+    int64_t crowded_us;
 } deadlines[] = {
-    [API_STEP_HEAD] = {30 * CLOCK_SECOND_US, 3 * CLOCK_SECOND_US},
-    [API_STEP_BODY] = {120 * CLOCK_SECOND_US, 30 * CLOCK_SECOND_US},
+    [API_STEP_HEAD] = {30 * CLOCK_SECOND_US, CLOCK_SECOND_US / 5},
+    [API_STEP_BODY] = {120 * CLOCK_SECOND_US, CLOCK_SECOND_US / 2},
     [API_STEP_WORK] = {0, 0},
-    [API_STEP_SEND] = {300 * CLOCK_SECOND_US, 60 * CLOCK_SECOND_US},
+    [API_STEP_SEND] = {300 * CLOCK_SECOND_US, CLOCK_SECOND_US},
     [API_STEP_STREAM] = {0, 0},
 };
 
@@ -109,22 +111,57 @@ void api_socket_step(struct api_sockets *s, struct api_connection *c, enum api_s
     }
 }
 
-void api_sockets_tick(struct api_sockets *s, int64_t now_us)
+static void socket_cut(struct api_connection *c, int64_t now_us)
 {
-    int64_t cut = 0;
-    lock_take(&s->lock);
-    bool crowded = s->count * 4 > s->max * 3;
+    (void)shutdown(c->fd, SHUT_RDWR);
+    c->since_us = now_us;
+    c->cut = true;
+}
+
+/* Those whose time is up. */
+static int64_t cut_late(struct api_sockets *s, int64_t now_us)
+{
+    int64_t n = 0;
     LIST_FOREACH (at, &s->all) {
         struct api_connection *c = CONTAINER_OF(at, struct api_connection, node);
-        int64_t limit_us = crowded ? deadlines[c->step].crowded_us : deadlines[c->step].limit_us;
-        if (limit_us > 0 && now_us - c->since_us > limit_us) {
-            (void)shutdown(c->fd, SHUT_RDWR);
-            c->since_us = now_us;
-            cut++;
+        int64_t limit_us = deadlines[c->step].limit_us;
+        if (!c->cut && limit_us > 0 && now_us - c->since_us > limit_us) {
+            socket_cut(c, now_us);
+            n++;
         }
+    }
+    return n;
+}
+
+/* Of one step, the oldest connections first, until `most` are cut. */
+static int64_t cut_crowd(struct api_sockets *s, enum api_step step, int64_t most, int64_t now_us)
+{
+    int64_t n = 0;
+    LIST_FOREACH (at, &s->all) {
+        struct api_connection *c = CONTAINER_OF(at, struct api_connection, node);
+        bool idle = c->step == step && now_us - c->since_us > deadlines[step].crowded_us;
+        if (!c->cut && idle && n < most) {
+            socket_cut(c, now_us);
+            n++;
+        }
+    }
+    return n;
+}
+
+void api_sockets_tick(struct api_sockets *s, int64_t now_us)
+{
+    static const enum api_step order[] = {API_STEP_HEAD, API_STEP_BODY, API_STEP_SEND};
+    lock_take(&s->lock);
+    int64_t cut = cut_late(s, now_us);
+    int64_t over = s->count - s->max * 3 / 4 - cut;
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]) && over > 0; i++) {
+        int64_t n = cut_crowd(s, order[i], over, now_us);
+        over -= n;
+        cut += n;
     }
     lock_give(&s->lock);
     if (cut > 0) {
-        LOG(LOG_DEBUG, "http_connections_cut", LOG_I("count", cut), LOG_S("why", "too slow"));
+        LOG(LOG_WARN, "http_connections_cut", LOG_I("count", cut),
+            LOG_S("why", "too slow, or places were short"));
     }
 }

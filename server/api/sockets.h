@@ -2,9 +2,10 @@
  * sockets: cuts off connections that take too long, because libmicrohttpd's time-out only sees
  * silence and a client that sends a byte every few seconds would hold its place for ever.
  *
- * Each step of a request has a deadline; when three quarters of the places are taken, the deadline
- * for sending a request's head is short. Event streams have none: their buffer is bounded and
- * libmicrohttpd closes those that do not read.
+ * Each step of a request has a deadline. When more than three quarters of the places are taken, the
+ * oldest connections that send a head, a body, or read an answer slowly are cut, so that there is
+ * always a place for a request that takes milliseconds. Event streams have none: their buffer is
+ * bounded and libmicrohttpd closes those that do not read.
  *
  * Threads: libmicrohttpd's and the ticker's, under one lock. The socket is shut down, never closed
  * here: libmicrohttpd tells of the end of a connection before it closes the descriptor.
