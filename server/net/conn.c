@@ -296,8 +296,13 @@ void net_conn_ready(struct net_conn *c)
 {
     c->ready = true;
     leave_source(c);
-    if (c->work != NULL) {
-        wheel_cancel(&c->work->timer); /* given back at the end of a turn */
+    struct net_work *w = c->work;
+    if (w == NULL) {
+        return;
+    }
+    wheel_cancel(&w->timer); /* given back at the end of a turn */
+    if (w->writes > 0) {
+        net_conn_watch_writes(c);
     }
 }
 

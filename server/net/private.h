@@ -169,5 +169,6 @@ void net_conn_run_again(struct net_conn *c);
 /* write.c */
 void net_conn_dirty(struct net_conn *c); /* has work */
 void net_conn_abandon(struct net_conn *c);
+void net_conn_watch_writes(struct net_conn *c); /* ready, and a write is under way */
 void net_conn_flush(struct net_conn *c);
 void net_conn_send_pipe(struct net_conn *c); /* what OpenSSL has put into the pipe */

@@ -79,6 +79,12 @@ static void on_written(uv_write_t *request, int status)
     }
 }
 
+void net_conn_watch_writes(struct net_conn *c)
+{
+    c->work->stall_bytes = uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
+    wheel_set(&c->loop->wheel, &c->work->timer, c->loop->now_us + NET_STALL_US);
+}
+
 static void send_later(struct net_conn *c, struct view rest)
 {
     struct net_work *w = net_conn_work(c);
@@ -100,8 +106,7 @@ static void send_later(struct net_conn *c, struct view rest)
     w->writing_bytes += rest.len;
     w->was_full = true;
     if (c->ready && c->state == CONN_OPEN && !wheel_is_set(&w->timer)) {
-        w->stall_bytes = uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
-        wheel_set(&c->loop->wheel, &w->timer, c->loop->now_us + NET_STALL_US);
+        net_conn_watch_writes(c);
     }
 }
 

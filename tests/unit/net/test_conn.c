@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <sys/resource.h>
 
 #include "echo.h"
 
@@ -295,5 +296,51 @@ Test(conn, garbage_instead_of_tls_ends_the_connection, .timeout = 60)
         (void)close(fd);
     }
     cr_expect_eq(atomic_load(&e.opened), 0);
+    echo_stop(&e);
+}
+
+static double cpu_seconds(void)
+{
+    struct rusage u;
+    cr_assert_eq(getrusage(RUSAGE_SELF, &u), 0);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+/* The limit is lowered under the running server; its peers' sockets were made before. */
+Test(conn, without_descriptors_peers_are_closed_and_the_loop_does_not_spin, .timeout = 60)
+{
+    enum { PEERS = 40 };
+    struct echo e;
+    int fds[PEERS];
+    struct rlimit old;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct timeval patience = {.tv_sec = 10};
+    echo_init(&e);
+    echo_start(&e);
+    to.sin_port = htons((uint16_t)net_port(e.net));
+    for (int i = 0; i < PEERS; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        cr_assert_eq(setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+    }
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+    struct rlimit low = {.rlim_cur = (rlim_t)fds[PEERS - 1] + 1, .rlim_max = old.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    double cpu = cpu_seconds();
+    for (int i = 0; i < PEERS; i++) {
+        cr_assert_eq(connect(fds[i], (struct sockaddr *)&to, sizeof(to)), 0);
+    }
+    (void)nanosleep(&(struct timespec){.tv_nsec = 800000000}, NULL);
+    cr_expect_lt(cpu_seconds() - cpu, 0.2);
+    uint64_t refused = net_close_count(e.net, NET_CLOSE_DESCRIPTORS);
+    cr_expect(refused >= 3 && refused < PEERS, "%d: one in each 100 ms", (int)refused);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+    struct caller c;
+    caller_init(&c, &e, NULL);
+    cr_expect(caller_dials(&c, &e, NULL) && caller_says(&c, "back\n", "back\n"));
+    caller_fini(&c);
+    for (int i = 0; i < PEERS; i++) {
+        (void)close(fds[i]);
+    }
     echo_stop(&e);
 }
