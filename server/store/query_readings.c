@@ -8,8 +8,8 @@
 
 /*
  * The table `latest` is written at most every few seconds for a device, together with its
- * watermark; samples that are newer than that are merged in here. Their number is bounded by what
- * comes in between two flushes.
+ * watermark; samples that are newer than that are merged in here. A device that was never flushed
+ * may be sending years of history just now, so only the newest of them are looked at.
  */
 enum err store_latest(struct db *db, int32_t device_id, const char *name,
                       struct db_result **ret_rows)
@@ -33,7 +33,7 @@ enum err store_latest(struct db *db, int32_t device_id, const char *name,
         "WITH fresh AS (SELECT s.ts, s.received_at, s.extra, s.value, s.values, h.metrics"
         " FROM samples s LEFT JOIN shapes h ON h.id = s.shape"
         " WHERE s.device_id = $1 AND ($2::timestamptz IS NULL OR s.ts > $2::timestamptz)"
-        " AND s.flags & 2 = 0),"
+        " AND s.flags & 2 = 0 ORDER BY s.ts DESC LIMIT 2000),"
         " found AS ("
         " SELECT m.name, f.ts, f.received_at, to_jsonb(v.value) AS value FROM fresh f"
         " CROSS JOIN LATERAL unnest(f.metrics, coalesce(f.values, ARRAY[f.value]))"

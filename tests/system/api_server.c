@@ -1,6 +1,6 @@
 /*
  * api_server: the HTTP interface on a real database, without devices and without the core, so that
- * what needs neither can be tested alone (see api_contract.py --alone).
+ * what needs neither can be tested alone (see parts/api_contract.py).
  *
  *     system_api_server DATABASE_URL PORT [CA_CERT CA_KEY]
  *
