@@ -140,7 +140,7 @@ static bool accept_one(struct net_listener *l)
         pause_accepting(l);
         return false;
     }
-    struct sockaddr_storage from;
+    struct sockaddr_storage from = {0};
     socklen_t size = sizeof(from);
     int fd = accept4(l->fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
@@ -150,22 +150,20 @@ static bool accept_one(struct net_listener *l)
         }
         return errno == EINTR || errno == ECONNABORTED;
     }
-    uint8_t address[16];
-    uint16_t port;
-    uint16_t slot = 0;
-    address_of(&from, address, &port);
+    struct net_peer peer = {.fd = fd, .open_listener = l->open, .counted = n->sources != NULL};
+    address_of(&from, peer.address, &peer.port);
     if (atomic_fetch_add(&n->open_count, 1) >= n->conf->connections_max) {
         atomic_fetch_sub(&n->open_count, 1);
         refuse(n, fd, NET_CLOSE_CONNECTIONS_MAX);
         return true;
     }
-    if (!source_enter(n, address, &slot)) {
+    if (!source_enter(n, peer.address, &peer.source_slot)) {
         atomic_fetch_sub(&n->open_count, 1);
         refuse(n, fd, NET_CLOSE_SOURCE_MAX);
         return true;
     }
     counter_add(COUNTER_CONNECTIONS_ACCEPTED, 1);
-    net_conn_open(loop, fd, address, port, l->open, slot, n->sources != NULL);
+    net_conn_open(loop, &peer);
     return true;
 }
 
@@ -246,7 +244,7 @@ static int socket_bind(const struct addrinfo *at, bool shared)
 
 static int bound_port(int fd)
 {
-    struct sockaddr_storage at;
+    struct sockaddr_storage at = {0};
     socklen_t size = sizeof(at);
     uint8_t address[16];
     uint16_t port = 0;

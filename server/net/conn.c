@@ -60,7 +60,7 @@ struct net_work *net_conn_work(struct net_conn *c)
     }
     *w = (struct net_work){.conn = c};
     buf_init(&w->held, NET_READ_BYTES + NET_RECORD_MAX);
-    buf_init(&w->plain, (size_t)l->net->conf->packet_max_bytes + 4 * NET_READ_BYTES);
+    buf_init(&w->plain, (size_t)l->net->conf->packet_max_bytes + (size_t)4 * NET_READ_BYTES);
     buf_init(&w->out, (size_t)l->net->conf->send_queue_max_bytes + NET_WRITE_CHUNK);
     c->work = w;
     return w;
@@ -109,25 +109,23 @@ void net_work_free_all(struct net_loop *l)
     }
 }
 
-static void open_failed(struct net_loop *l, struct net_conn *c, int fd, uint16_t source_slot,
-                        bool counted_source)
+static void open_failed(struct net_loop *l, struct net_conn *c, const struct net_peer *peer)
 {
     free(c);
-    (void)close(fd);
-    if (counted_source) {
-        atomic_fetch_sub(&l->net->sources[source_slot], 1);
+    (void)close(peer->fd);
+    if (peer->counted) {
+        atomic_fetch_sub(&l->net->sources[peer->source_slot], 1);
     }
     atomic_fetch_sub(&l->net->open_count, 1);
     counter_add(COUNTER_CONNECTIONS_REFUSED, 1);
     net_count_close(l->net, NET_CLOSE_MEMORY);
 }
 
-void net_conn_open(struct net_loop *l, int fd, const uint8_t address[static 16], uint16_t port,
-                   bool open_listener, uint16_t source_slot, bool counted_source)
+void net_conn_open(struct net_loop *l, const struct net_peer *peer)
 {
     struct net_conn *c = calloc(1, sizeof(*c));
     if (c == NULL) {
-        open_failed(l, c, fd, source_slot, counted_source);
+        open_failed(l, c, peer);
         return;
     }
     c->loop = l;
@@ -136,24 +134,24 @@ void net_conn_open(struct net_loop *l, int fd, const uint8_t address[static 16],
         if (w != NULL) {
             work_release(l, w);
         }
-        open_failed(l, c, fd, source_slot, counted_source);
+        open_failed(l, c, peer);
         return;
     }
     counter_add(COUNTER_CONNECTIONS_OPEN, 1);
     c->tcp.data = c;
-    memcpy(c->address, address, sizeof(c->address));
-    c->port = port;
-    c->open_listener = open_listener;
-    c->source_slot = source_slot;
-    c->counted_source = counted_source;
+    memcpy(c->address, peer->address, sizeof(c->address));
+    c->port = peer->port;
+    c->open_listener = peer->open_listener;
+    c->source_slot = peer->source_slot;
+    c->counted_source = peer->counted;
     wheel_set(&l->wheel, &w->timer, l->now_us + l->net->conf->connect_timeout_us);
-    if (uv_tcp_open(&c->tcp, fd) != 0) {
-        (void)close(fd);
+    if (uv_tcp_open(&c->tcp, peer->fd) != 0) {
+        (void)close(peer->fd);
         net_conn_end(c, NET_CLOSE_IO, false, NULL);
         return;
     }
     net_conn_start_reading(c);
-    if (open_listener) {
+    if (c->open_listener) {
         net_conn_opened(c);
     }
 }

@@ -85,7 +85,7 @@ static enum err loop_setup(struct net *n, uint32_t index, SSL_CTX *tls)
     l->bio = net_bio_new(&l->pipe);
     buf_init(&l->sink, 0);
     l->tls = tls;
-    buf_init(&l->pipe.out, 4 * NET_WRITE_CHUNK);
+    buf_init(&l->pipe.out, (size_t)4 * NET_WRITE_CHUNK);
     list_init(&l->dirty);
     list_init(&l->again);
     wheel_init(&l->wheel, l->now_us);

@@ -149,8 +149,15 @@ void net_listener_tick(struct net_listener *l);
 NODISCARD enum err net_check_descriptors(const struct conf *conf);
 
 /* conn.c */
-void net_conn_open(struct net_loop *l, int fd, const uint8_t address[static 16], uint16_t port,
-                   bool open_listener, uint16_t source_slot, bool counted_source);
+/* Who was accepted. */
+struct net_peer {
+    int fd;
+    uint8_t address[16];
+    uint16_t port, source_slot;
+    bool open_listener;
+    bool counted; /* in sources[source_slot] */
+};
+void net_conn_open(struct net_loop *l, const struct net_peer *peer);
 /* Tells the owner, counts and logs. polite: what is queued still goes out. */
 void net_conn_end(struct net_conn *c, enum net_close why, bool polite, const char *detail);
 void net_conn_destroy(struct net_conn *c);

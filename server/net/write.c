@@ -115,7 +115,8 @@ static void send_bytes(struct net_conn *c, struct view bytes)
 {
     c->loop->bytes_out += (int64_t)bytes.len;
     if (c->work == NULL || c->work->writes == 0) {
-        uv_buf_t b = uv_buf_init((char *)(uintptr_t)bytes.data, (unsigned)bytes.len);
+        uv_buf_t b = {.len = bytes.len};
+        memcpy(&b.base, &bytes.data, sizeof(b.base)); /* libuv has no const; it only reads */
         int sent = uv_try_write((uv_stream_t *)&c->tcp, &b, 1);
         if (sent < 0 && sent != UV_EAGAIN) {
             net_conn_end(c, NET_CLOSE_IO, false, NULL);

@@ -271,8 +271,9 @@ void book_free(struct session_loop *l)
 {
     MAP_FOREACH (at, &l->book) {
         struct book_page *p = at->value;
-        while (!list_empty(&p->entries)) {
-            page_remove(p, CONTAINER_OF(p->entries.next, struct book_entry, link));
+        for (struct list *e = list_pop_front(&p->entries); e != NULL;
+             e = list_pop_front(&p->entries)) {
+            free(CONTAINER_OF(e, struct book_entry, link));
         }
         free(p);
     }

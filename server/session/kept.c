@@ -16,7 +16,9 @@ struct kept *kept_new(void)
 void kept_end_delivery(struct sessions *all, struct outgoing *o, enum err status)
 {
     int64_t id = o->delivery->delivery_id;
-    list_remove(&o->link);
+    if (list_linked(&o->link)) {
+        list_remove(&o->link);
+    }
     free(o->delivery);
     free(o);
     if (id != 0 && all->hooks.delivered != NULL && !atomic_load(&all->stopped)) {
@@ -40,11 +42,12 @@ void kept_free(struct sessions *all, struct kept *k)
     if (k == NULL) {
         return;
     }
-    while (!list_empty(&k->under_way)) {
-        kept_end_delivery(all, CONTAINER_OF(k->under_way.next, struct outgoing, link), ERR_CLOSED);
-    }
-    while (!list_empty(&k->queue)) {
-        kept_end_delivery(all, CONTAINER_OF(k->queue.next, struct outgoing, link), ERR_CLOSED);
+    struct list *const lists[] = {&k->under_way, &k->queue};
+    for (size_t i = 0; i < COUNT_OF(lists); i++) {
+        for (struct list *at = list_pop_front(lists[i]); at != NULL;
+             at = list_pop_front(lists[i])) {
+            kept_end_delivery(all, CONTAINER_OF(at, struct outgoing, link), ERR_CLOSED);
+        }
     }
     kept_clear_filters(k);
     ids_fini(&k->received);

@@ -14,7 +14,7 @@
  * find the mailbox of a loop that does not run; their mail runs in net_free().
  */
 
-enum { STOP_POLL_US = 2000, STOP_LINGER_US = 1000000 };
+enum { STOP_POLL_NS = 2000000, STOP_LINGER_US = 1000000 };
 
 static void post_net(struct sessions *all, uint32_t loop, struct mail *m)
 {
@@ -162,7 +162,7 @@ static void drain_here(struct mail *m)
 static void wait_until_zero(const atomic_int_fast64_t *count, int64_t until_us)
 {
     while (atomic_load(count) > 0 && clock_mono_us() < until_us) {
-        (void)nanosleep(&(struct timespec){.tv_nsec = STOP_POLL_US * 1000}, NULL);
+        (void)nanosleep(&(struct timespec){.tv_nsec = STOP_POLL_NS}, NULL);
     }
 }
 
@@ -187,7 +187,7 @@ void sessions_stop(struct sessions *all, int64_t timeout_us)
     /* The last packets go out, and well-behaved clients close. */
     int64_t linger_us = clock_mono_us() + STOP_LINGER_US;
     while (net_open_count(all->net) > 0 && clock_mono_us() < linger_us) {
-        (void)nanosleep(&(struct timespec){.tv_nsec = STOP_POLL_US * 1000}, NULL);
+        (void)nanosleep(&(struct timespec){.tv_nsec = STOP_POLL_NS}, NULL);
     }
     net_stop(all->net);
     atomic_store(&all->stopped, true);
