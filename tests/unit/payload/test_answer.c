@@ -2,12 +2,11 @@
 
 #include "payload/telemetry.h"
 
-static enum err answer(const char *body, struct view *name, int64_t *id, struct view *data)
+static enum err answer(struct arena *arena, const char *body, struct view *name, int64_t *id,
+                       struct view *data)
 {
-    static struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct payload_error why;
-    struct payload_ctx ctx = {.arena = &arena, .limits = &payload_limits_default};
+    struct payload_ctx ctx = {.arena = arena, .limits = &payload_limits_default};
     return payload_gateway_answer(&ctx, view_str(body), name, id, data, &why);
 }
 
@@ -26,10 +25,13 @@ Test(answer, the_parts_come_out_in_any_order_and_data_as_it_was_written)
         struct view name = {0};
         struct view data = {0};
         int64_t id = 0;
-        cr_assert_eq(answer(rows[i].body, &name, &id, &data), ERR_OK, "%s", rows[i].body);
+        struct arena arena;
+        arena_init(&arena, 1 << 20);
+        cr_assert_eq(answer(&arena, rows[i].body, &name, &id, &data), ERR_OK, "%s", rows[i].body);
         cr_expect(view_eq_str(name, "a"));
         cr_expect_eq(id, 7);
         cr_expect(view_eq_str(data, rows[i].data), "%s", rows[i].body);
+        arena_fini(&arena);
     }
 }
 
@@ -53,7 +55,10 @@ Test(answer, what_is_missing_or_wrong_is_refused_and_touches_nothing)
         struct view name = {0};
         struct view data = {0};
         int64_t id = 42;
-        cr_expect_neq(answer(rows[i], &name, &id, &data), ERR_OK, "%s", rows[i]);
+        struct arena arena;
+        arena_init(&arena, 1 << 20);
+        cr_expect_neq(answer(&arena, rows[i], &name, &id, &data), ERR_OK, "%s", rows[i]);
         cr_expect_eq(id, 42, "output touched: %s", rows[i]);
+        arena_fini(&arena);
     }
 }
