@@ -1,10 +1,11 @@
 /*
- * settings: one row per setting. The parser, the environment names, --help, the manual page, the sample file and the
- * "every setting is documented" test are made from this table.
+ * settings: one row per setting. The parser, the environment names, --help, the manual page, the
+ * sample file and the "every setting is documented" test are made from this table.
  *
- * In the file: flat YAML, `name: value`. In the environment: SIGNALBOX_ and the name in capitals. For TEXT settings
- * marked SECRET also `name_file`, which reads the value from a file. Environment wins over the file.
- * Types: TEXT, COUNT (integer), BOOL, TIME ("2m", kept in µs), SIZE ("256KiB", kept in bytes).
+ * In the file: flat YAML, `name: value`. In the environment: SIGNALBOX_ and the name in capitals.
+ * For TEXT settings marked SECRET also `name_file`, which reads the value from a file. Environment
+ * wins over the file. Types: TEXT, COUNT (integer), BOOL, TIME ("2m", kept in µs), SIZE ("256KiB",
+ * kept in bytes).
  */
 #pragma once
 
@@ -70,9 +71,9 @@ COUNT(commands_per_device_max,          100,                 1,       10000,    
 /* clang-format on */
 
 struct conf {
-#define CONF_TEXT(name, def, flags, words)           char *name;
+#define CONF_TEXT(name, def, flags, words)            char *name;
 #define CONF_COUNT(name, def, min, max, flags, words) int64_t name;
-#define CONF_BOOL(name, def, flags, words)           bool name;
+#define CONF_BOOL(name, def, flags, words)            bool name;
 #define CONF_TIME(name, def, min, max, flags, words)  int64_t name##_us;
 #define CONF_SIZE(name, def, min, max, flags, words)  int64_t name##_bytes;
     SETTING_LIST(CONF_TEXT, CONF_COUNT, CONF_BOOL, CONF_TIME, CONF_SIZE)
