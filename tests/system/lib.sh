@@ -118,7 +118,7 @@ start_server() { # [SETTING=VALUE…]
     [[ ${START_NOWAIT:-} == 1 ]] && return
     wait_ready 60 || fail "the server is not ready: $(tail -n 5 "$TEST_LOG")"
     if [[ -z ${SIGNALBOX_TOKEN:-} ]]; then
-        SIGNALBOX_TOKEN=$("$SIGNALBOX_BIN" --config "$SIGNALBOX_CONFIG" token create test --scopes admin) || fail "signalbox token create"
+        SIGNALBOX_TOKEN=$("$SIGNALBOX_BIN" --config "$SIGNALBOX_CONFIG" token create test --scopes admin 2>>"$TEST_LOG") || fail "signalbox token create"
         echo "export SIGNALBOX_TOKEN=$SIGNALBOX_TOKEN" >>"$SIGNALBOX_TEST_DIR/server.env"
         export SIGNALBOX_TOKEN
     fi
