@@ -41,6 +41,7 @@ void attach_granted(struct session *s, struct kept *kept)
         return;
     }
     s->attached = true;
+    s->asked = true;
     const struct session_attach a = {
         .ref = session_ref(s),
         .device = s->device,
@@ -114,9 +115,14 @@ static void attach_answer_free(struct attach_answer *a)
 static void attach_answer_here(struct mail *m)
 {
     struct attach_answer *a = CONTAINER_OF(m, struct attach_answer, mail);
-    struct session *s = slots_get(&a->all->loops[a->ref.loop], a->ref);
-    if (s != NULL && !atomic_load(&a->all->stopped)) {
-        attach_answered(s, a);
+    struct session *s = slots_get_any(&a->all->loops[a->ref.loop], a->ref);
+    if (s != NULL && s->asked && !atomic_load(&a->all->stopped)) {
+        s->asked = false;
+        if (s->state == SESSION_ENDED) {
+            session_free(s);
+        } else {
+            attach_answered(s, a);
+        }
     }
     attach_answer_free(a);
 }

@@ -142,6 +142,7 @@ struct session {
     bool open_listener, clean_start, problem_info, assigned_id, expiry_capped;
     bool granted;  /* the claim has come back */
     bool attached; /* attach was called and detach was not */
+    bool asked;    /* attach was called and has not answered: it borrows device and client_id */
     bool present;  /* kept came from an earlier connection */
     bool held;     /* the first packet in the buffer has to wait */
     bool paused;   /* the socket is not read */
@@ -202,6 +203,8 @@ static inline void session_post(struct sessions *all, uint32_t loop, struct mail
 NODISCARD enum err slots_put(struct session_loop *l, struct session *s);
 void slots_remove(struct session *s);
 struct session *slots_get(struct session_loop *l, struct session_ref ref); /* NULL: stale */
+/* Also one that has ended and only waits for the answer to its attach. */
+struct session *slots_get_any(struct session_loop *l, struct session_ref ref);
 
 /* session.c */
 struct session *session_open(struct session_loop *l, struct net_conn *c, bool open_listener);

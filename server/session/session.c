@@ -8,7 +8,8 @@
 
 /*
  * One session's life. Its memory goes in session_free() only, which is reached from session_end()
- * (no persistence), session_forget() (expired) and session_yield() (taken over).
+ * (no persistence), session_forget() (expired), session_yield() (taken over), or from the answer to
+ * an attach that came after all that.
  *
  * The one special case: a claim is under way and the connection goes. The claim may bring what an
  * earlier connection kept, so the session waits for it without a connection, and then parks it.
@@ -202,14 +203,27 @@ static void tell_forgotten(struct session *s)
     }
 }
 
+/* The attach hook may still be reading what it borrowed: then its answer frees the session. */
+static void bury(struct session *s)
+{
+    session_move(s, SESSION_ENDED);
+    if (!s->asked) {
+        session_free(s);
+        return;
+    }
+    wheel_cancel(&s->timer);
+    struct kept *kept = s->kept;
+    s->kept = NULL;
+    kept_free(s->home->all, kept);
+}
+
 void session_forget(struct session *s)
 {
     if (s->granted) {
         book_release(s);
     }
     tell_forgotten(s);
-    session_move(s, SESSION_ENDED);
-    session_free(s);
+    bury(s);
 }
 
 struct kept *session_yield(struct session *s, enum session_close why, bool discard)
@@ -225,8 +239,7 @@ struct kept *session_yield(struct session *s, enum session_close why, bool disca
     } else {
         tell_forgotten(s);
     }
-    session_move(s, SESSION_ENDED);
-    session_free(s);
+    bury(s);
     return kept;
 }
 

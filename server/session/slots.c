@@ -52,10 +52,16 @@ void slots_remove(struct session *s)
     l->free_slot = s->slot;
 }
 
-struct session *slots_get(struct session_loop *l, struct session_ref ref)
+struct session *slots_get_any(struct session_loop *l, struct session_ref ref)
 {
     if (ref.slot >= l->slot_count || l->slots[ref.slot].generation != ref.generation) {
         return NULL;
     }
     return l->slots[ref.slot].session;
+}
+
+struct session *slots_get(struct session_loop *l, struct session_ref ref)
+{
+    struct session *s = slots_get_any(l, ref);
+    return s == NULL || s->state == SESSION_ENDED ? NULL : s;
 }

@@ -40,6 +40,8 @@ struct rig {
     struct session_filter attach_filters[8];
     uint32_t attach_filter_count;
     struct session_ref last_ref;
+    const struct device *last_device; /* borrowed until the answer */
+    const char *last_client_id;
     enum err publish_answer;
     bool tickets_wait;
     struct ticket *tickets[RIG_TICKETS];
@@ -187,6 +189,8 @@ static inline void rig_attach(void *arg, const struct session_attach *a)
              a->clean_start ? " clean" : "", a->persistent ? " persistent" : "",
              a->present ? " present" : "");
     r->last_ref = a->ref;
+    r->last_device = a->device;
+    r->last_client_id = a->client_id;
     if (!r->attach_waits) {
         session_attach_done(&r->all, a->ref, r->attach_status, r->attach_present, r->attach_filters,
                             r->attach_filter_count);

@@ -237,6 +237,41 @@ Test(connect, a_refused_or_late_attach_is_harmless)
     rig_free(r);
 }
 
+Test(connect, what_the_attach_hook_borrowed_stays_until_it_answers)
+{
+    static const char *const connects[] = {CONNECT_311, CONNECT_KEPT};
+    for (size_t i = 0; i < COUNT_OF(connects); i++) {
+        for (int how = 0; how < 3; how++) {
+            struct rig *r = rig_new();
+            struct rig_conn *first = rig_dial(r, 0, NULL);
+            rig_send(first, CONNECT_KEPT); /* so that something is kept, or thrown away */
+            r->attach_waits = true;
+            struct rig_conn *c = rig_dial(r, 1, NULL);
+            rig_send(c, connects[i]);
+            const struct device *device = r->last_device;
+            const char *client_id = r->last_client_id;
+            struct session_ref ref = r->last_ref;
+            if (how == 0) {
+                rig_hang_up(c);
+            } else if (how == 1) {
+                struct rig_conn *next = rig_dial(r, 2, NULL);
+                rig_send(next, CONNECT_311);
+            } else {
+                session_kick(&r->all, 1, 0);
+                rig_run(r);
+            }
+            EXPECT_CLOSED(c);
+            cr_expect_str_eq(device->name, "d1"); /* ASan watches */
+            cr_expect_str_eq(client_id, "c1");
+            session_attach_done(&r->all, ref, ERR_OK, true, NULL, 0);
+            session_attach_done(&r->all, ref, ERR_OK, true, NULL, 0); /* once too often: nothing */
+            rig_run(r);
+            EXPECT_OUT(c, "");
+            rig_free(r);
+        }
+    }
+}
+
 Test(connect, a_stored_session_is_present_with_its_filters)
 {
     struct rig *r = rig_new();
