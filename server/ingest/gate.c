@@ -152,17 +152,26 @@ static struct device *gate_own(const struct gate_publish *gp)
     return d.counted;
 }
 
-/* The few kinds of error that a device is told: what is wrong with the message for good. */
+/* The few kinds of error that a device is told: what is wrong with the message for good. Anything
+ * else would close the session and make the device send the same message again without end. */
 static enum err gate_kind(enum err e)
 {
     switch ((int)e) {
-    case ERR_SHORT:
-    case ERR_NOT_FOUND:
-        return ERR_SYNTAX;
+    case ERR_MALFORMED:
+    case ERR_TYPE:
+    case ERR_RANGE:
+    case ERR_LIMIT:
+    case ERR_UTF8:
+    case ERR_UNKNOWN_NAME:
+    case ERR_EXISTS:
+    case ERR_DENIED:
+        return e;
     case ERR_FULL: /* no more metric names */
         return ERR_LIMIT;
+    case ERR_UNSUPPORTED: /* U+0000, which PostgreSQL's texts cannot hold */
+        return ERR_TYPE;
     default:
-        return e;
+        return ERR_SYNTAX;
     }
 }
 

@@ -27,9 +27,23 @@ struct writer {
     atomic_bool up, safe, usurped, stopping;
 };
 
-/* The session's own table for rows that may be stored already. */
+/* The session's own table for rows that may be stored already, and the function that says which of
+ * them are refused for what they hold. */
 static const char *const writer_incoming =
-    "CREATE TEMP TABLE incoming (LIKE samples) ON COMMIT DELETE ROWS";
+    "CREATE TEMP TABLE incoming (LIKE samples) ON COMMIT DELETE ROWS;"
+    "CREATE FUNCTION pg_temp.incoming_refused()"
+    " RETURNS TABLE (of_device int, at timestamptz, of_digest int, why text) LANGUAGE plpgsql AS $$"
+    " DECLARE r incoming;"
+    " BEGIN"
+    "  FOR r IN SELECT * FROM incoming LOOP"
+    "   BEGIN"
+    "    INSERT INTO samples SELECT r.* ON CONFLICT DO NOTHING;"
+    "   EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded"
+    "   THEN of_device := r.device_id; at := r.ts; of_digest := r.digest; why := SQLERRM;"
+    "    RETURN NEXT;"
+    "   END;"
+    "  END LOOP;"
+    " END $$";
 
 static void writer_set_up(struct writer *w, bool up, const char *why)
 {

@@ -37,7 +37,8 @@ static enum err partition_create(struct db *db, const struct batch_partition *p)
     int len = snprintf(
         sql, sizeof(sql),
         "BEGIN;"
-        "CREATE TABLE %s (LIKE samples INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING INDEXES);"
+        "CREATE TABLE %s (LIKE samples INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE"
+        " INCLUDING INDEXES);"
         "WITH moved AS (DELETE FROM samples_default WHERE ts >= '%s' AND ts < '%s' RETURNING *)"
         " INSERT INTO %s SELECT * FROM moved;"
         "ALTER TABLE samples ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s');"
@@ -136,29 +137,33 @@ static uint32_t error_row(const PGresult *r)
     return line == NULL ? 0 : (uint32_t)strtoul(line + 7, NULL, 10);
 }
 
+static void key_poison(struct batch *b, struct batch_key *k, const char *why)
+{
+    k->end = BATCH_ROW_POISON;
+    b->poisoned++;
+    counter_add(COUNTER_BATCH_POISON, 1);
+    LOG(LOG_ERROR, "row_refused", LOG_I("device_id", k->device_id), LOG_S("error", why));
+    struct batch_op *op =
+        batch_op(b, "INSERT INTO rejected_messages (received_at, device, topic, reason, detail, "
+                    "payload, size) VALUES (now(), coalesce((SELECT name FROM devices WHERE id = "
+                    "$1), ''), '', 'database refused the data', $2, $3::bytea, "
+                    "octet_length($3::bytea))");
+    batch_op_int(b, op, k->device_id);
+    batch_op_str(b, op, why);
+    batch_op_bytes(b, op,
+                   view_of((k->suspect ? b->suspects.data : b->rows.data) + k->at,
+                           k->len < 4096 ? k->len : 4096));
+}
+
 static enum err row_poison(struct db *db, struct batch *b, enum row_choice choice, uint32_t line)
 {
     uint32_t count = 0;
     struct batch_key *keys = batch_keys(b, &count);
     for (uint32_t i = 0; i < count; i++) {
-        if (!row_chosen(&keys[i], choice) || --line > 0) {
-            continue;
+        if (row_chosen(&keys[i], choice) && --line == 0) {
+            key_poison(b, &keys[i], db->error);
+            return ERR_SKIP;
         }
-        keys[i].end = BATCH_ROW_POISON;
-        b->poisoned++;
-        counter_add(COUNTER_BATCH_POISON, 1);
-        LOG(LOG_ERROR, "row_refused", LOG_I("device_id", keys[i].device_id),
-            LOG_S("error", db->error));
-        struct batch_op *op = batch_op(
-            b, "INSERT INTO rejected_messages (received_at, device, topic, reason, detail, payload,"
-               " size) VALUES (now(), coalesce((SELECT name FROM devices WHERE id = $1), ''), '',"
-               " 'database refused the data', $2, $3::bytea, octet_length($3::bytea))");
-        batch_op_int(b, op, keys[i].device_id);
-        batch_op_str(b, op, db->error);
-        batch_op_bytes(b, op,
-                       view_of((keys[i].suspect ? b->suspects.data : b->rows.data) + keys[i].at,
-                               keys[i].len < 4096 ? keys[i].len : 4096));
-        return ERR_SKIP;
     }
     return ERR_DB_DATA;
 }
@@ -254,13 +259,48 @@ static enum err mark_duplicates(struct batch *b, const struct db_result *inserte
     return ERR_OK;
 }
 
+#define COPY_INCOMING "COPY incoming (" ROW_COLUMNS ") FROM STDIN (FORMAT binary)"
+
+/* INSERT … SELECT does not say which row was refused, so each is tried alone, in a transaction that
+ * comes to nothing: a row that PostgreSQL refuses must not keep the others waiting for ever. */
+static enum err find_refused(struct db *db, struct batch *b, enum row_choice choice)
+{
+    enum err e = db_script(db, "ROLLBACK; BEGIN");
+    if (e == ERR_OK) {
+        e = copy_rows(db, b, COPY_INCOMING, choice);
+    }
+    struct db_result *refused = NULL;
+    if (e == ERR_OK) {
+        e = db_query(db,
+                     "SELECT of_device, (extract(epoch FROM at) * 1000000)::bigint, of_digest, why"
+                     " FROM pg_temp.incoming_refused()",
+                     NULL, &refused);
+    }
+    if (e != ERR_OK) {
+        return e;
+    }
+    uint32_t count = 0;
+    struct batch_key *keys = batch_keys(b, &count);
+    for (int row = 0; row < db_rows(refused); row++) {
+        for (uint32_t i = 0; i < count; i++) {
+            if (row_chosen(&keys[i], choice) && keys[i].device_id == db_get_int(refused, row, 0) &&
+                keys[i].ts_us == db_get_int(refused, row, 1) &&
+                keys[i].digest == db_get_int(refused, row, 2)) {
+                key_poison(b, &keys[i], db_get(refused, row, 3));
+            }
+        }
+    }
+    e = db_rows(refused) > 0 ? ERR_SKIP : ERR_DB_DATA;
+    db_result_free(refused);
+    return e;
+}
+
 static enum err insert_careful(struct db *db, struct batch *b, enum row_choice choice)
 {
     if (rows_count(b, choice) == 0) {
         return ERR_OK;
     }
-    enum err e =
-        copy_rows(db, b, "COPY incoming (" ROW_COLUMNS ") FROM STDIN (FORMAT binary)", choice);
+    enum err e = copy_rows(db, b, COPY_INCOMING, choice);
     if (e != ERR_OK) {
         return e;
     }
@@ -276,6 +316,9 @@ static enum err insert_careful(struct db *db, struct batch *b, enum row_choice c
                  "INSERT INTO samples SELECT * FROM incoming ON CONFLICT DO NOTHING"
                  " RETURNING device_id, (extract(epoch FROM ts) * 1000000)::bigint, digest",
                  NULL, &inserted);
+    if (e == ERR_DB_DATA) {
+        return find_refused(db, b, choice);
+    }
     if (e != ERR_OK) {
         return e;
     }
@@ -471,7 +514,7 @@ enum err writer_commit(struct db *db, struct batch *b, const struct writer_step 
     if (e == ERR_OK) {
         e = commit_steps(db, b, step);
     }
-    if (e != ERR_OK && db_alive(db)) {
+    if (e != ERR_OK && db_alive(db) && PQtransactionStatus(db->pg) != PQTRANS_IDLE) {
         struct db kept = *db;
         if (db_script(db, "ROLLBACK") != ERR_OK) {
             db->broken = true;

@@ -186,6 +186,36 @@ static void takes_poison_out(struct fixture *f)
     batch_free(b);
 }
 
+/* Suspects go another way, where PostgreSQL does not say which of them it refused. */
+static void takes_poison_out_of_suspects(struct fixture *f)
+{
+    CHECK(db_script(f->db, "ALTER TABLE samples ADD CONSTRAINT refuse_666 CHECK (values[1] IS "
+                           "DISTINCT FROM 666)") == ERR_OK);
+    struct batch *b = batch_new();
+    struct waiter good;
+    struct waiter bad;
+    struct waiter again;
+    message(b, &good);
+    row(f, b, 7000000, 7.0, (struct view){NULL, 0}, true);
+    message(b, &bad);
+    row(f, b, 8000000, 666.0, (struct view){NULL, 0}, true);
+    message(b, &again);
+    row(f, b, 7000000, 7.0, (struct view){NULL, 0}, true);
+    row(f, b, 9000000, 9.0, (struct view){NULL, 0}, false);
+    expect(f, "a batch with a suspect that is refused is committed without it", commit(f, b),
+           ERR_OK);
+    expect(f, "its neighbours are stored once",
+           query_int(f, "SELECT count(*) FROM samples WHERE ts IN (to_timestamp(7), "
+                        "to_timestamp(9))"),
+           2);
+    expect(f, "the refused one's message is told so", bad.status, ERR_RANGE);
+    expect(f, "the others' are not", good.status == ERR_OK && again.status == ERR_OK, 1);
+    expect(f, "it is kept with the reason",
+           query_int(f, "SELECT count(*) FROM rejected_messages WHERE detail LIKE '%refuse_666%'"),
+           1);
+    batch_free(b);
+}
+
 static void survives_lost_connections(struct fixture *f)
 {
     for (int i = 0; i < 5; i++) {
@@ -246,6 +276,7 @@ int main(int argc, char **argv)
     stores_what_it_was_given(&f);
     recognises_duplicates(&f);
     takes_poison_out(&f);
+    takes_poison_out_of_suspects(&f);
     survives_lost_connections(&f);
     gives_way_to_another_server(&f);
     struct counter_balance balance = counter_balance();

@@ -35,8 +35,8 @@ at_least() {
 
 load_devices() { # N
     LOAD_DEVICES=$1
-    API_TYPE=text/csv api POST /v1/devices/import \
-        "$("$SIGNALBOX_BUILD/bench_ledger" --csv --devices "$1" --secret $LOAD_SECRET)" >/dev/null || fail "importing devices"
+    "$SIGNALBOX_BUILD/bench_ledger" --csv --devices "$1" --secret $LOAD_SECRET >"$SIGNALBOX_TEST_DIR/devices.csv"
+    API_TYPE=text/csv api POST /v1/devices/import "@$SIGNALBOX_TEST_DIR/devices.csv" >/dev/null || fail "importing devices"
 }
 
 load_start() { # ARGUMENTS…
@@ -114,9 +114,15 @@ postgres_pids() {
 note() { echo "${EPOCHREALTIME/[.,]/} $1" >>"$MOMENTS"; }
 since() { python3 "$PARTS/fault_figures.py" "$MOMENTS" "$1" "${LOAD_BOOKS[@]}"; }
 
-# Ends what runs beside the test; the server and PostgreSQL are ended by lib.sh.
-fault_cleanup() {
-    local pid
-    for pid in ${WATCH_PID:-} ${LOAD_PID:-} "${PROXY_PIDS[@]}"; do kill "$pid" 2>/dev/null || true; done
+# Ends what runs beside the test; the server and PostgreSQL are ended by lib.sh. A test may add to it.
+fault_undo() { :; }
+fault_finished() {
+    local code=$? pid
+    set +e
+    for pid in ${WATCH_PID:-} ${LOAD_PID:-} "${PROXY_PIDS[@]}"; do kill "$pid" 2>/dev/null; done
+    fault_undo
+    set -e
+    (exit "$code") || finished
+    finished
 }
-trap 'code=$?; fault_cleanup; (exit $code); finished' EXIT
+trap fault_finished EXIT
