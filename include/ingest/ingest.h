@@ -72,4 +72,5 @@ void ingest_delivered(struct ingest *in, int64_t delivery_id, enum err status);
 
 void ingest_submit(struct ingest *in, struct api_op *op);                           /* any thread */
 void ingest_catalog_changed(struct ingest *in, enum catalog_kind kind, int32_t id); /* any thread */
-bool ingest_is_ready(struct ingest *in, char *ret_why, size_t size);                /* any thread */
+bool ingest_online(struct ingest *in, int32_t device_id); /* any thread: a session is connected */
+bool ingest_is_ready(struct ingest *in, char *ret_why, size_t size); /* any thread */

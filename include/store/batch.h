@@ -73,6 +73,9 @@ void batch_on_done(struct batch *b, batch_done_fn done, void *arg);
 /* After the commit: messages ended, and rows that PostgreSQL refused. */
 uint32_t batch_messages(const struct batch *b);
 uint32_t batch_poisoned(const struct batch *b);
-enum err batch_status(const struct batch *b);
+enum err
+batch_status(const struct batch *b); /* ERR_SKIP: given back uncommitted, see writer_recall() */
+/* Of a batch that came back: the ticket of its at-th message becomes the caller's; NULL: none. */
+struct ticket *batch_take_ticket(struct batch *b, uint32_t at);
 /* The poisoned rows: device ids whose state must be rebuilt. at < batch_poisoned(). */
 int32_t batch_poisoned_device(const struct batch *b, uint32_t at);

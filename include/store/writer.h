@@ -4,7 +4,7 @@
  * Happy path: BEGIN, the lane's sequence number, COPY of the rows, the operations, COMMIT; then the
  * messages are counted, their tickets dropped, and `done` runs, all on the writer's thread. A
  * connection that fails, hangs or is refused: the batch is kept, the server goes on filling the
- * next one up to its budget, and the writer tries again with growing pauses (0.1 to 5 s) until it
+ * next one up to its budget, and the writer tries again with growing pauses (0.1 to 1 s) until it
  * succeeds or is stopped. Whether a COMMIT whose answer was lost took effect is read from the
  * lane's sequence number, which also waits for the old transaction. A row that is stored already:
  * the batch goes again the careful way (INSERT … ON CONFLICT DO NOTHING). A row that PostgreSQL
@@ -27,6 +27,9 @@ NODISCARD enum err writer_start(struct writer *w);
 /* Takes b until its `done` runs. After writer_stop() the status is ERR_CLOSED and nothing was
  * committed. */
 void writer_submit(struct writer *w, struct batch *b);
+/* While on, a batch that cannot be committed comes back with the status ERR_SKIP, its tickets
+ * untouched, after the try that is under way. It may be submitted again, before any later one. */
+void writer_recall(struct writer *w, bool on);
 bool writer_is_up(const struct writer *w);   /* any thread */
 bool writer_is_safe(const struct writer *w); /* any thread: fsync and full_page_writes are on */
 bool writer_is_usurped(

@@ -19,7 +19,6 @@ enum {
     READINGS_PAGE = 5000,
     READINGS_METRICS_MAX = 64,
 };
-#define READINGS_FROM_US (24 * CLOCK_HOUR_US) /* before now, when from is not given */
 
 void api_handle_latest_get(struct api_request *r, struct db *db)
 {
@@ -163,14 +162,12 @@ static bool read_agg(struct api_request *r, struct readings *q)
 
 static bool read_times(struct api_request *r, struct readings *q)
 {
-    int64_t now_us = clock_wall_us();
     if (!api_param_time(r, "to", CLOCK_NONE, &q->query.to_us) ||
         !api_param_time(r, "from", CLOCK_NONE, &q->query.from_us)) {
         return false;
     }
     if (q->query.from_us == CLOCK_NONE) {
-        int64_t end_us = q->query.to_us == CLOCK_NONE ? now_us : q->query.to_us;
-        q->query.from_us = end_us > READINGS_FROM_US ? end_us - READINGS_FROM_US : 0;
+        q->query.from_us = CLOCK_MIN_US; /* a page at a time, from the first reading on */
     }
     if (q->query.to_us != CLOCK_NONE && q->query.from_us > q->query.to_us) {
         api_fail(r, PROBLEM_BAD_REQUEST, "from is after to");

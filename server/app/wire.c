@@ -119,6 +119,11 @@ static bool on_ready(void *arg, char *ret_why, size_t size)
     return ingest_is_ready(((struct server *)arg)->ingest, ret_why, size);
 }
 
+static bool on_online(void *arg, int32_t device_id)
+{
+    return ingest_online(((struct server *)arg)->ingest, device_id);
+}
+
 /* ---- start ---- */
 
 static bool stop_is_pending(void)
@@ -201,6 +206,7 @@ static enum err start_doors(struct server *s)
                                                 .delivered = on_delivered};
     const struct api_hooks api_hooks = {.arg = s,
                                         .submit = on_submit,
+                                        .online = on_online,
                                         .credential_revoked = on_credential_revoked,
                                         .ready = on_ready};
     struct sessions_auth sessions_auth = sessions_auth_of(s->auth);

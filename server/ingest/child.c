@@ -101,6 +101,28 @@ static void child_park(struct ingest *in, struct ingest_message *m)
     c->parked_last = &m->next_parked;
 }
 
+void core_children_take(struct ingest *in,
+                        void (*take)(struct ingest *in, struct ingest_message *m))
+{
+    MAP_FOREACH (at, &in->children) {
+        struct child *c = at->value;
+        struct ingest_message *m = c->parked;
+        c->parked = NULL;
+        c->parked_last = &c->parked;
+        while (m != NULL) {
+            struct ingest_message *next = m->next_parked;
+            m->next_parked = NULL;
+            if (m->spooled) {
+                *c->parked_last = m;
+                c->parked_last = &m->next_parked;
+            } else {
+                take(in, m);
+            }
+            m = next;
+        }
+    }
+}
+
 bool core_child_allowed(struct ingest *in, struct ingest_message *m)
 {
     if (m->gateway == NULL || m->device == NULL || m->device->gateway == m->gateway->id ||

@@ -35,11 +35,15 @@ static struct core_batch *core_batch_new(struct ingest *in)
         cb->batch = batch_new();
         CHECK(cb->batch != NULL); /* without a batch nothing can go on; a restart loses nothing */
         arena_init(&cb->arena, CORE_AFTER_LIMIT);
+        buf_init(&cb->raw, CORE_AFTER_LIMIT);
     }
     cb->in = in;
     cb->first = NULL;
     cb->last = &cb->first;
     cb->messages = 0;
+    cb->spooled = 0;
+    cb->last_publish = 0;
+    buf_clear(&cb->raw);
     cb->number = in->next_batch++;
     return cb;
 }
@@ -100,8 +104,10 @@ void core_event(struct ingest *in, const char *kind, const char *level, int32_t 
 
 void core_message_end(struct ingest *in, struct ingest_message *m)
 {
-    (void)in;
     struct ingest_block *b = m->block;
+    if (m->spooled) {
+        core_open(in)->spooled++; /* what became of it is in this batch */
+    }
     CHECK(b->holds > 0);
     if (--b->holds > 0) {
         return;
@@ -114,7 +120,7 @@ void core_message_end(struct ingest *in, struct ingest_message *m)
     free(b);
 }
 
-static void core_give_back(struct ingest *in, uint32_t messages)
+void core_give_back(struct ingest *in, uint32_t messages)
 {
     int64_t left = atomic_fetch_sub(&in->in_flight, messages) - messages;
     if (left < in->conf->messages_in_flight_max * 4 / 5 && atomic_exchange(&in->starved, false)) {
@@ -150,6 +156,10 @@ static void core_batch_committed(struct mail *m)
     struct ingest *in = cb->in;
     enum err status = batch_status(cb->batch);
     in->submitted--;
+    if (status == ERR_SKIP) {
+        spooling_recalled(in, cb);
+        return;
+    }
     in->committed_batch = cb->number;
     core_give_back(in, cb->messages);
     for (struct after *a = cb->first; a != NULL; a = a->next) {
@@ -168,6 +178,7 @@ static void core_batch_committed(struct mail *m)
             core_device_reload(in, cd);
         }
     }
+    spooling_committed(in, cb);
     cb->next_free = in->free_batches;
     in->free_batches = cb;
     core_device_quiet(in);
@@ -197,6 +208,12 @@ static void core_save_names(struct ingest *in, struct batch *b)
     }
 }
 
+void core_batch_arm(struct core_batch *cb)
+{
+    core_save_names(cb->in, cb->batch);
+    batch_on_done(cb->batch, core_batch_done, cb);
+}
+
 static bool core_batch_full(const struct ingest *in, const struct batch *b)
 {
     return batch_rows(b) >= in->conf->batch_rows_max ||
@@ -213,11 +230,10 @@ void core_ship(struct ingest *in)
     if (batch_empty(cb->batch) && cb->first == NULL) {
         return;
     }
-    core_save_names(in, cb->batch);
     in->open = NULL;
     in->submitted++;
     cb->messages = batch_messages(cb->batch);
-    batch_on_done(cb->batch, core_batch_done, cb);
+    core_batch_arm(cb);
     writer_submit(in->writer, cb->batch);
 }
 
@@ -225,6 +241,10 @@ static void core_turn(void *arg)
 {
     struct ingest *in = arg;
     in->tick_wall_us = clock_wall_us();
+    spooling_turn(in);
+    if (spooling_holds_batches(in)) {
+        return;
+    }
     if (in->submitted == 0 || (in->submitted < CORE_SUBMITTED_MAX && in->open != NULL &&
                                core_batch_full(in, in->open->batch))) {
         core_ship(in);
@@ -237,6 +257,7 @@ static void core_tick(void *arg)
 {
     struct ingest *in = arg;
     command_book_tick(in->book, clock_mono_us());
+    spooling_tick(in);
 }
 
 static void core_slow_tick(void *arg)
@@ -267,6 +288,8 @@ enum err ingest_new(const struct conf *conf, struct catalog *catalog, struct sto
     map_init(&in->children);
     map_init(&in->shapes);
     map_init(&in->keys);
+    map_init(&in->online);
+    lock_init(&in->online_lock);
     in->loop = loop_new("sb-core");
     in->book = core_book_new(in);
     if (in->loop == NULL || in->book == NULL) {
@@ -274,6 +297,11 @@ enum err ingest_new(const struct conf *conf, struct catalog *catalog, struct sto
         return ERR_NOMEM;
     }
     loop_on_turn(in->loop, core_turn, in);
+    enum err e = spooling_new(in);
+    if (e != ERR_OK) {
+        ingest_free(in);
+        return e;
+    }
     *ret_ingest = in;
     return ERR_OK;
 }
@@ -336,6 +364,7 @@ enum err ingest_start(struct ingest *in)
     if (in->tick == NULL || in->slow_tick == NULL) {
         return ERR_NOMEM;
     }
+    spooling_start(in);
     return loop_start(in->loop);
 }
 
@@ -345,8 +374,10 @@ static void core_stop(struct mail *m)
     in->stopping = true;
     loop_timer_stop(in->tick);
     loop_timer_stop(in->slow_tick);
-    core_flush_due(in, true);
-    core_ship(in);
+    if (!spooling_holds_batches(in)) {
+        core_flush_due(in, true);
+        core_ship(in);
+    }
 }
 
 void ingest_stop(struct ingest *in)
@@ -357,6 +388,7 @@ void ingest_stop(struct ingest *in)
     loop_join(in->loop);
     /* The last batches are with the writer; what is to be done after them runs in loop_free(). */
     writer_stop(in->writer);
+    spooling_stop(in);
 }
 
 void ingest_free(struct ingest *in)
@@ -365,6 +397,7 @@ void ingest_free(struct ingest *in)
         return;
     }
     loop_free(in->loop);
+    spooling_free(in);
     core_devices_free(in);
     command_book_free(in->book);
     if (in->open != NULL) {
@@ -376,6 +409,7 @@ void ingest_free(struct ingest *in)
         in->free_batches = cb->next_free;
         batch_free(cb->batch);
         arena_fini(&cb->arena);
+        buf_fini(&cb->raw);
         free(cb);
     }
     map_fini(&in->children);
@@ -383,6 +417,8 @@ void ingest_free(struct ingest *in)
     in->stopping = true;
     core_keys_expire(in);
     map_fini(&in->keys);
+    map_fini(&in->online);
+    lock_fini(&in->online_lock);
     free(in->partitions);
     free(in);
 }

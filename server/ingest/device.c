@@ -130,6 +130,9 @@ static void device_message(struct ingest *in, struct core_device *cd, struct ing
 
 void core_message(struct ingest *in, struct ingest_message *m)
 {
+    if (spooling_take(in, m)) {
+        return;
+    }
     if (m->kind == INGEST_REJECTED) {
         core_reject(in, m, m->err, m->pointer, m->detail);
         return;
@@ -163,6 +166,30 @@ void core_loaded(struct ingest *in, struct core_device *cd)
         }
         device_message(in, cd, m);
     }
+}
+
+void core_parked_take(struct ingest *in, void (*take)(struct ingest *in, struct ingest_message *m))
+{
+    for (int32_t i = 0; i < in->device_cap; i++) {
+        struct core_device *cd = in->devices[i];
+        struct ingest_message *m = cd == NULL ? NULL : cd->parked;
+        if (m == NULL) {
+            continue;
+        }
+        cd->parked = NULL;
+        cd->parked_last = &cd->parked;
+        while (m != NULL) {
+            struct ingest_message *next = m->next_parked;
+            m->next_parked = NULL;
+            if (m->spooled) {
+                device_park(in, cd, m); /* it is in the spool; nobody waits for it */
+            } else {
+                take(in, m);
+            }
+            m = next;
+        }
+    }
+    core_children_take(in, take);
 }
 
 /* ---- loading again ---- */

@@ -100,10 +100,9 @@ static struct ingest_block *gate_block(struct gate *g)
 /* Everything about one publish, while it is taken apart. */
 struct gate_publish {
     struct gate *gate;
-    struct session *session;
-    const struct session_publish *p;
-    struct ticket *ticket;
+    const struct gate_source *from;
     struct view body; /* copied into the block */
+    uint64_t number;  /* of the publish */
     bool counted;     /* the first message of the publish carries the balance */
 };
 
@@ -122,34 +121,30 @@ static struct ingest_message *gate_message(struct gate_publish *gp, enum ingest_
         device_hold(about);
         m->name = view_str(about->name);
     }
-    m->from = session_ref(gp->session);
-    m->counts = !gp->counted;
+    m->from = gp->from->ref;
+    m->first = !gp->counted;
+    m->counts = m->first && gp->from->counts;
     gp->counted = true;
-    m->dup = gp->p->dup;
-    m->packet_id = gp->p->packet_id;
-    m->received_at_us = gp->p->received_at_us;
+    m->dup = gp->from->dup;
+    m->publish = gp->number;
+    m->spooled = gp->from->spooled;
+    m->packet_id = gp->from->packet_id;
+    m->received_at_us = gp->from->received_at_us;
     m->body = gp->body;
-    m->topic = arena_view(&b->arena, gp->p->topic);
-    if (gp->ticket != NULL) {
-        ticket_hold(gp->ticket);
-        m->ticket = gp->ticket;
+    m->payload = gp->body;
+    m->topic = arena_view(&b->arena, gp->from->topic);
+    if (gp->from->ticket != NULL) {
+        ticket_hold(gp->from->ticket);
+        m->ticket = gp->from->ticket;
     }
     *b->last = m;
     b->last = &m->next;
     b->count++;
+    if (m->spooled) {
+        spooling_read_again(gp->gate->in, 1); /* the spool's gate is the core's own */
+    }
     atomic_fetch_add_explicit(&gp->gate->in->in_flight, 1, memory_order_relaxed);
     return m;
-}
-
-static struct device *gate_own(const struct gate_publish *gp)
-{
-    /* The session holds it; a message takes a hold of its own. The cast only drops the promise not
-     * to count. */
-    union {
-        const struct device *borrowed;
-        struct device *counted;
-    } d = {.borrowed = session_device(gp->session)};
-    return d.counted;
 }
 
 /* The few kinds of error that a device is told: what is wrong with the message for good. Anything
@@ -180,7 +175,7 @@ static enum err gate_reject(struct gate_publish *gp, const struct payload_error 
     if (why->err == ERR_NOMEM) {
         return ERR_FULL; /* ours, not the message's: it is offered again */
     }
-    struct ingest_message *m = gate_message(gp, INGEST_REJECTED, gate_own(gp));
+    struct ingest_message *m = gate_message(gp, INGEST_REJECTED, gp->from->device);
     if (m == NULL) {
         return ERR_FULL;
     }
@@ -200,14 +195,10 @@ static enum err gate_refuse(struct gate_publish *gp, enum err err, const char *d
 
 static struct payload_ctx gate_context(const struct gate_publish *gp)
 {
-    void **user = session_user(gp->session);
-    if (*user == NULL) {
-        *user = calloc(1, sizeof(struct payload_hint));
-    }
     return (struct payload_ctx){.arena = &gp->gate->block->arena,
                                 .metrics = gp->gate->in->metrics,
                                 .limits = &gp->gate->limits,
-                                .hint = *user};
+                                .hint = gp->from->hint};
 }
 
 static enum err gate_telemetry(struct gate_publish *gp)
@@ -218,7 +209,7 @@ static enum err gate_telemetry(struct gate_publish *gp)
     if (payload_telemetry(&ctx, gp->body, &samples, &why) != ERR_OK) {
         return gate_reject(gp, &why);
     }
-    struct ingest_message *m = gate_message(gp, INGEST_TELEMETRY, gate_own(gp));
+    struct ingest_message *m = gate_message(gp, INGEST_TELEMETRY, gp->from->device);
     if (m == NULL) {
         return ERR_FULL;
     }
@@ -234,7 +225,7 @@ static struct ingest_message *gate_child(struct gate_publish *gp, enum ingest_ki
     struct ingest_message *m = gate_message(gp, kind, child);
     if (m != NULL) {
         m->name = arena_view(&gp->gate->block->arena, name);
-        m->gateway = gate_own(gp);
+        m->gateway = gp->from->device;
         device_hold(m->gateway);
     }
     device_drop(child);
@@ -251,7 +242,7 @@ static enum err gate_gateway_telemetry(struct gate_publish *gp)
         return gate_reject(gp, &why);
     }
     if (count == 0) {
-        return gate_message(gp, INGEST_TELEMETRY, gate_own(gp)) == NULL ? ERR_FULL : ERR_OK;
+        return gate_message(gp, INGEST_TELEMETRY, gp->from->device) == NULL ? ERR_FULL : ERR_OK;
     }
     for (const struct payload_device *d = first; d != NULL; d = d->next) {
         struct ingest_message *m = gate_child(gp, INGEST_TELEMETRY, d->name);
@@ -308,7 +299,7 @@ static enum err gate_json(struct gate_publish *gp, enum ingest_kind kind, bool o
     if (payload_json_check(&ctx, gp->body, object_only, &why) != ERR_OK) {
         return gate_reject(gp, &why);
     }
-    struct ingest_message *m = gate_message(gp, kind, gate_own(gp));
+    struct ingest_message *m = gate_message(gp, kind, gp->from->device);
     if (m == NULL) {
         return ERR_FULL;
     }
@@ -334,7 +325,7 @@ static int64_t topic_number(struct view digits)
 
 static enum err gate_route(struct gate_publish *gp)
 {
-    struct view topic = gp->p->topic;
+    struct view topic = gp->from->topic;
     if (view_eq(topic, VIEW("v1/devices/me/telemetry"))) {
         return gate_telemetry(gp);
     }
@@ -368,6 +359,37 @@ static enum err gate_route(struct gate_publish *gp)
     return gate_refuse(gp, ERR_UNKNOWN_NAME, "nothing in this server takes messages of this topic");
 }
 
+enum err gate_take(struct gate *g, const struct gate_source *from)
+{
+    struct ingest_block *b = gate_block(g);
+    if (b == NULL) {
+        return ERR_FULL;
+    }
+    struct gate_publish gp = {.gate = g, .from = from};
+    gp.number = 1 + atomic_fetch_add_explicit(&g->in->publishes, 1, memory_order_relaxed);
+    gp.body = arena_view(&b->arena, from->payload);
+    enum err e = gp.body.data == NULL && from->payload.len > 0 ? ERR_FULL : gate_route(&gp);
+    if (b->count >= GATE_BLOCK_MESSAGES) {
+        gate_flush(g);
+    }
+    return e;
+}
+
+void gate_flush_now(struct gate *g)
+{
+    gate_flush(g);
+}
+
+/* The session holds its device; a message takes a hold of its own. */
+static struct device *session_device_counted(const struct session *s)
+{
+    union {
+        const struct device *borrowed;
+        struct device *counted;
+    } d = {.borrowed = session_device(s)};
+    return d.counted;
+}
+
 enum err gate_publish(struct gate *g, struct session *s, const struct session_publish *p,
                       struct ticket *t)
 {
@@ -381,15 +403,18 @@ enum err gate_publish(struct gate *g, struct session *s, const struct session_pu
         atomic_store(&g->in->starved, true);
         return ERR_FULL;
     }
-    struct ingest_block *b = gate_block(g);
-    if (b == NULL) {
-        return ERR_FULL;
+    void **user = session_user(s);
+    if (*user == NULL) {
+        *user = calloc(1, sizeof(struct payload_hint));
     }
-    struct gate_publish gp = {.gate = g, .session = s, .p = p, .ticket = t};
-    gp.body = arena_view(&b->arena, p->payload);
-    enum err e = gp.body.data == NULL && p->payload.len > 0 ? ERR_FULL : gate_route(&gp);
-    if (b->count >= GATE_BLOCK_MESSAGES) {
-        gate_flush(g);
-    }
-    return e;
+    return gate_take(g, &(struct gate_source){.device = session_device_counted(s),
+                                              .ref = session_ref(s),
+                                              .hint = *user,
+                                              .topic = p->topic,
+                                              .payload = p->payload,
+                                              .ticket = t,
+                                              .received_at_us = p->received_at_us,
+                                              .packet_id = p->packet_id,
+                                              .dup = p->dup,
+                                              .counts = true});
 }

@@ -10,12 +10,14 @@
 #include "base/buf.h"
 #include "base/ident.h"
 #include "base/list.h"
+#include "base/lock.h"
 #include "base/map.h"
 #include "command/book.h"
 #include "ingest/ingest.h"
 #include "loop/timer.h"
 #include "payload/telemetry.h"
 #include "rules/engine.h"
+#include "spool/spool.h"
 
 /* ---- what travels from a gate to the core ---- */
 
@@ -39,14 +41,19 @@ struct ingest_message {
     struct device *gateway; /* held; whose session it came over, when it is about a child */
     struct session_ref from;
     struct ticket *ticket; /* one hold, or NULL */
+    struct api_op *op;     /* of a request of the API: is told why it was refused; or NULL */
+    bool first;            /* of its publish: the further parts are those of other children */
     bool counts;           /* in the balance; false for the further parts of one publish */
+    bool spooled;          /* read back from the spool: acknowledged already, its time is fixed */
     bool dup;
     bool connected; /* INGEST_CHILD */
     uint16_t packet_id;
+    uint64_t publish; /* a number of its own for each publish of this run */
     int64_t received_at_us;
     int64_t id;
     struct payload_samples samples;
     struct view topic, body; /* body: what is kept when the message is rejected */
+    struct view payload;     /* the whole of the publish, as it came */
     struct view child_type;
     enum err err; /* INGEST_REJECTED */
     struct view pointer, detail;
@@ -60,6 +67,18 @@ struct ingest_block {
     struct ingest_message *first, **last;
     uint32_t count;
     uint32_t holds;
+};
+
+/* Where a publish comes from: a session, or the spool. */
+struct gate_source {
+    struct device *device; /* borrowed */
+    struct session_ref ref;
+    struct payload_hint *hint; /* or NULL */
+    struct view topic, payload;
+    struct ticket *ticket; /* or NULL */
+    int64_t received_at_us;
+    uint16_t packet_id;
+    bool dup, spooled, counts;
 };
 
 /* ---- devices ---- */
@@ -137,7 +156,10 @@ struct core_batch {
     struct arena arena; /* of what is to be done afterwards */
     struct after *first, **last;
     uint64_t number;
-    uint32_t messages; /* to give back to the budget */
+    uint32_t messages;     /* to give back to the budget */
+    struct buf raw;        /* its telemetry as it came, if a spool is configured; see spooling.c */
+    uint64_t last_publish; /* the newest one in raw */
+    uint32_t spooled;      /* messages read back from the spool */
 };
 
 struct partition_range {
@@ -160,6 +182,8 @@ struct ingest {
     struct map children; /* names of children that are being created -> struct child */
     struct list dirty;
     struct list draining;
+    struct lock online_lock;
+    struct map online;        /* device id -> itself; for any thread, under the lock */
     struct map keys;          /* idempotency keys of the last minute -> {id, when} */
     char name[IDENT_MAX + 1]; /* the answer of the newest look-up of a name */
 
@@ -179,28 +203,57 @@ struct ingest {
     int64_t maintained_day;
     bool maintaining;
 
+    struct spooling *spooling; /* NULL: no spool */
     bool stopping;
     struct mail stop;
-    atomic_int_fast64_t in_flight; /* messages between a gate and their commit */
-    atomic_bool starved;           /* a gate refused something */
-    int64_t tick_wall_us;          /* the wall clock of this turn */
+    atomic_uint_fast64_t publishes; /* numbers for them */
+    atomic_int_fast64_t in_flight;  /* messages between a gate and their commit */
+    atomic_bool starved;            /* a gate refused something */
+    int64_t tick_wall_us;           /* the wall clock of this turn */
 };
 
 /* core.c */
 struct batch *core_batch(struct ingest *in); /* the open batch */
 struct after *core_after(struct ingest *in, enum after_kind kind);
 void core_ship(struct ingest *in);
+void core_batch_arm(struct core_batch *cb); /* before it goes to the writer */
 /* Stores an event with the open batch and announces it after the commit. stored false: announced
  * only. */
 void core_event(struct ingest *in, const char *kind, const char *level, int32_t device_id,
                 int64_t ts_us, struct view json, bool stored);
 void core_message_end(struct ingest *in, struct ingest_message *m); /* the core is done with it */
+void core_give_back(struct ingest *in, uint32_t messages);          /* to the budget */
 void core_batch_touch(struct ingest *in, struct core_device *cd);
+
+/* gate.c */
+NODISCARD enum err gate_take(struct gate *g, const struct gate_source *from);
+void gate_flush_now(struct gate *g);
+
+/* spooling.c: everything is a no-op without a spool */
+NODISCARD enum err spooling_new(struct ingest *in);
+void spooling_free(struct ingest *in);
+void spooling_start(struct ingest *in); /* what an earlier run left is read first */
+void spooling_stop(struct ingest *in);
+/* A message that reached the core. True: it was taken, to be read back later. */
+bool spooling_take(struct ingest *in, struct ingest_message *m);
+/* A message that went into the open batch: keeps it as it came, in case the batch cannot be
+ * committed. */
+void spooling_keep(struct ingest *in, const struct ingest_message *m);
+/* The batch came back uncommitted because the core asked for it. */
+void spooling_recalled(struct ingest *in, struct core_batch *cb);
+void spooling_committed(struct ingest *in, struct core_batch *cb);
+void spooling_read_again(struct ingest *in, uint32_t messages); /* on their way to the core */
+bool spooling_is_on(const struct ingest *in);                   /* messages go to the spool */
+bool spooling_holds_batches(const struct ingest *in); /* the open batch is not to be shipped */
+void spooling_turn(struct ingest *in);
+void spooling_tick(struct ingest *in);
 
 /* device.c */
 struct core_device *core_device(struct ingest *in, int32_t id, bool create);
 void core_devices_free(struct ingest *in);
 void core_message(struct ingest *in, struct ingest_message *m);
+/* Gives all parked messages of all devices and children to `take`. */
+void core_parked_take(struct ingest *in, void (*take)(struct ingest *in, struct ingest_message *m));
 void core_device_wake(struct ingest *in, struct core_device *cd); /* load it if it is cold */
 void core_device_reload(struct ingest *in, struct core_device *cd);
 void core_device_quiet(struct ingest *in); /* after a commit: those that waited for it load again */
@@ -241,5 +294,7 @@ NODISCARD struct command_book *core_book_new(struct ingest *in);
 void core_keys_expire(struct ingest *in); /* idempotency keys of more than a minute ago */
 
 /* child.c */
+void core_children_take(struct ingest *in,
+                        void (*take)(struct ingest *in, struct ingest_message *m));
 void core_child(struct ingest *in, struct core_device *cd, struct ingest_message *m);
 bool core_child_allowed(struct ingest *in, struct ingest_message *m); /* false: m was rejected */

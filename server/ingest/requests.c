@@ -238,8 +238,12 @@ static void op_telemetry(struct ingest *in, struct api_op *op)
     m->kind = INGEST_TELEMETRY;
     m->device = d;
     m->name = view_str(d->name);
-    m->topic = VIEW("/v1/telemetry");
+    m->topic = VIEW("v1/devices/me/telemetry"); /* as the device itself would have sent it */
+    m->payload = m->body;
+    m->first = true;
+    m->publish = 1 + atomic_fetch_add(&in->publishes, 1);
     m->ticket = &t->ticket;
+    m->op = op;
     m->counts = true;
     m->received_at_us = in->tick_wall_us;
     b->first = m;

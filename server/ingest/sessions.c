@@ -60,6 +60,9 @@ static void session_mail_free(struct session_mail *m)
 static void presence_event(struct ingest *in, const struct device *d, bool online,
                            const char *client_id)
 {
+    if (spooling_is_on(in)) {
+        return; /* there is no place to keep it */
+    }
     struct buf body;
     buf_init(&body, 1 << 16);
     struct emit_json j = emit_json_init(&body);
@@ -96,6 +99,28 @@ static bool session_remove(struct core_device *cd, struct session_ref ref)
     return false;
 }
 
+/* What other threads may ask: is a session of the device connected? */
+static void online_set(struct ingest *in, int32_t device_id, bool online)
+{
+    struct view key = view_of(&device_id, sizeof(device_id));
+    void *old = NULL;
+    lock_take(&in->online_lock);
+    if (online) {
+        CHECK(map_put(&in->online, key, in, &old) == ERR_OK);
+    } else {
+        (void)map_remove(&in->online, key);
+    }
+    lock_give(&in->online_lock);
+}
+
+bool ingest_online(struct ingest *in, int32_t device_id)
+{
+    lock_take(&in->online_lock);
+    bool online = map_get(&in->online, view_of(&device_id, sizeof(device_id))) != NULL;
+    lock_give(&in->online_lock);
+    return online;
+}
+
 static void session_add(struct ingest *in, const struct session_mail *m)
 {
     struct core_device *cd = core_device(in, m->device->id, true);
@@ -106,6 +131,7 @@ static void session_add(struct ingest *in, const struct session_mail *m)
     }
     cd->sessions[cd->session_count++] = m->ref;
     if (cd->session_count == 1) {
+        online_set(in, cd->id, true);
         presence_event(in, m->device, true, m->client_id);
     }
     core_device_wake(in, cd);
@@ -166,7 +192,10 @@ static void attach_work(struct store_job *job, struct db *db)
     struct session_mail *m = CONTAINER_OF(job, struct session_mail, job);
     enum err e = db == NULL ? ERR_DB_DOWN : attach_load(m, db);
     if (e != ERR_OK) {
-        attach_answer(m, e, false, NULL, 0);
+        /* With a spool a device is let in without what was stored of its session: it subscribes
+         * again. */
+        bool spools = m->in->conf->spool_dir[0] != '\0';
+        attach_answer(m, spools ? ERR_OK : e, false, NULL, 0);
     }
     m->mail.run = attach_loaded;
     loop_post(m->in->loop, &m->mail);
@@ -217,7 +246,13 @@ static void filters_run(struct mail *mail)
     struct ingest *in = m->in;
     if (m->ticket != NULL) {
         struct batch *b = core_batch(in);
-        batch_message(b, m->ticket, ERR_OK, false);
+        if (spooling_is_on(in)) {
+            ticket_drop(m->ticket, ERR_OK); /* its row follows when PostgreSQL is back;
+                                               acknowledgements behind it must not wait */
+        } else {
+            batch_message(b, m->ticket, ERR_OK, false);
+            atomic_fetch_add(&in->in_flight, 1); /* batches give each of their messages back */
+        }
         struct batch_op *op =
             batch_op(b, "INSERT INTO sessions (device_id, client_id, filters, expiry_s) VALUES "
                         "($1, $2, $3::jsonb, $4)"
@@ -228,7 +263,6 @@ static void filters_run(struct mail *mail)
         batch_op_str(b, op, m->client_id);
         batch_op_text(b, op, buf_view(&m->filters));
         batch_op_int(b, op, in->conf->session_expiry_max_us / CLOCK_SECOND_US);
-        atomic_fetch_add(&in->in_flight, 1); /* batches give each of their messages back */
     }
     command_book_device_ready(in->book, m->device->id);
     session_mail_free(m);
@@ -272,6 +306,7 @@ static void detach_run(struct mail *mail)
     struct session_mail *m = CONTAINER_OF(mail, struct session_mail, mail);
     struct core_device *cd = core_device(m->in, m->device->id, false);
     if (cd != NULL && session_remove(cd, m->ref) && cd->session_count == 0) {
+        online_set(m->in, cd->id, false);
         presence_event(m->in, m->device, false, m->client_id);
     }
     session_mail_free(m);

@@ -25,6 +25,10 @@ void core_reject(struct ingest *in, struct ingest_message *m, enum err why, stru
                  struct view detail)
 {
     struct batch *b = core_batch(in);
+    if (m->op != NULL) {
+        (void)view_copy(pointer, m->op->pointer, sizeof(m->op->pointer));
+        (void)view_copy(detail, m->op->detail, sizeof(m->op->detail));
+    }
     batch_message(b, m->ticket, why, m->counts);
     struct batch_op *op = batch_op(b, "INSERT INTO rejected_messages (received_at, device, topic, "
                                       "reason, pointer, detail, payload, size)"
@@ -277,6 +281,10 @@ static void recent_add(struct core_device *cd, int64_t ts_us, int32_t digest, ui
 static int64_t server_time(struct core_device *cd, const struct ingest_message *m, int32_t digest,
                            bool *ret_again)
 {
+    if (m->spooled) {
+        *ret_again = true; /* it may have been read before: always the same time */
+        return m->received_at_us;
+    }
     if (m->dup) {
         int64_t ts_us = recent_time(cd, digest, m->packet_id);
         if (ts_us != CLOCK_NONE) {
@@ -362,6 +370,7 @@ void core_telemetry(struct ingest *in, struct core_device *cd, struct ingest_mes
         return;
     }
     batch_message(core_batch(in), m->ticket, ERR_OK, m->counts);
+    spooling_keep(in, m);
     for (struct sample *s = m->samples.first; s != NULL; s = s->next) {
         row_add(in, cd, m, s);
     }

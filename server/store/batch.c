@@ -408,6 +408,16 @@ void batch_on_done(struct batch *b, batch_done_fn done, void *arg)
     b->arg = arg;
 }
 
+struct ticket *batch_take_ticket(struct batch *b, uint32_t at)
+{
+    uint32_t count = 0;
+    struct batch_message *messages = batch_message_list(b, &count);
+    CHECK(at < count);
+    struct ticket *t = messages[at].ticket;
+    messages[at].ticket = NULL;
+    return t;
+}
+
 uint32_t batch_poisoned(const struct batch *b)
 {
     return b->poisoned;

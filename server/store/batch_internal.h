@@ -63,5 +63,6 @@ struct batch {
     uint32_t poisoned;
 };
 
+/* Whether the batch came back because the core asked for it is its status: ERR_SKIP. */
 struct batch_key *batch_keys(const struct batch *b, uint32_t *ret_count);
 struct batch_message *batch_message_list(const struct batch *b, uint32_t *ret_count);

@@ -95,11 +95,11 @@ static enum err db_classify(const char *state)
         const char *prefix;
         enum err err;
     } classes[] = {
-        {"23505", ERR_EXISTS},   {"23", ERR_DB_DATA},    {"22", ERR_DB_DATA},
-        {"08", ERR_DB_DOWN},     {"57014", ERR_TIMEOUT}, {"57", ERR_DB_DOWN},
-        {"53", ERR_DB_DOWN},     {"58", ERR_DB_DOWN},    {"40", ERR_CONFLICT},
-        {"55P03", ERR_CONFLICT}, {"25006", ERR_DB_DOWN}, {"XX", ERR_DB_DOWN},
-        {"25P03", ERR_DB_DOWN},  {"54", ERR_DB_DATA},
+        {"23505", ERR_EXISTS}, {"23", ERR_DB_DATA},     {"22", ERR_DB_DATA},
+        {"21", ERR_DB_DATA},   {"08", ERR_DB_DOWN},     {"57014", ERR_TIMEOUT},
+        {"57", ERR_DB_DOWN},   {"53", ERR_DB_DOWN},     {"58", ERR_DB_DOWN},
+        {"40", ERR_CONFLICT},  {"55P03", ERR_CONFLICT}, {"25006", ERR_DB_DOWN},
+        {"XX", ERR_DB_DOWN},   {"25P03", ERR_DB_DOWN},  {"54", ERR_DB_DATA},
     };
     for (size_t i = 0; i < COUNT_OF(classes); i++) {
         if (strncmp(state, classes[i].prefix, strlen(classes[i].prefix)) == 0) {

@@ -13,6 +13,10 @@
 #include "loop/worker.h"
 #include "store/writer_internal.h"
 
+/* A batch that is refused as a whole so often is our mistake: starting again from the database is
+ * the way out. */
+enum { WRITER_REFUSALS_MAX = 5 };
+
 enum { WRITER_PAUSE_FIRST_MS = 100, WRITER_PAUSE_LAST_MS = 1000, WRITER_PAUSE_STEP_MS = 50 };
 
 struct writer {
@@ -24,7 +28,7 @@ struct writer {
     int64_t seq;     /* of the last batch known to be committed */
     int old_backend; /* process id of the connection that was lost, to end it before its work is
                         tried again */
-    atomic_bool up, safe, usurped, stopping;
+    atomic_bool up, safe, usurped, stopping, recall;
 };
 
 /* The session's own table for rows that may be stored already, and the function that says which of
@@ -132,7 +136,7 @@ static enum err writer_connect(struct writer *w)
 
 static void writer_pause(struct writer *w, int ms)
 {
-    for (int waited = 0; waited < ms && !atomic_load(&w->stopping);
+    for (int waited = 0; waited < ms && !atomic_load(&w->stopping) && !atomic_load(&w->recall);
          waited += WRITER_PAUSE_STEP_MS) {
         struct timespec t = {.tv_nsec = WRITER_PAUSE_STEP_MS * 1000000L};
         (void)nanosleep(&t, NULL);
@@ -168,6 +172,7 @@ static enum err writer_insist(struct writer *w, struct batch *b)
 {
     bool careful = false;
     int pause_ms = WRITER_PAUSE_FIRST_MS;
+    int refusals = 0;
     for (;;) {
         enum err e = writer_try(w, b, &careful);
         if (e == ERR_OK) {
@@ -185,6 +190,12 @@ static enum err writer_insist(struct writer *w, struct batch *b)
         if (e == ERR_SKIP) {
             continue;
         }
+        bool refused = e == ERR_DB_DATA || e == ERR_SYNTAX || e == ERR_EXISTS;
+        refusals = refused ? refusals + 1 : 0;
+        if (refusals == WRITER_REFUSALS_MAX) {
+            LOG(LOG_ERROR, "batch_refused", LOG_S("error", w->db == NULL ? "" : db_error(w->db)));
+            return e;
+        }
         counter_add(COUNTER_BATCH_RETRIES, 1);
         writer_set_up(w, false, w->db == NULL ? err_words(e) : db_error(w->db));
         if (w->db != NULL) {
@@ -192,6 +203,9 @@ static enum err writer_insist(struct writer *w, struct batch *b)
         }
         if (atomic_load(&w->stopping)) {
             return ERR_CLOSED;
+        }
+        if (atomic_load(&w->recall)) {
+            return ERR_SKIP;
         }
         writer_pause(w, pause_ms);
         pause_ms = pause_ms * 2 > WRITER_PAUSE_LAST_MS ? WRITER_PAUSE_LAST_MS : pause_ms * 2;
@@ -276,7 +290,9 @@ static void writer_run(struct mail *m)
     if (b->status == ERR_OK) {
         writer_count(b);
     }
-    writer_answer(b, b->status);
+    if (b->status != ERR_SKIP) {
+        writer_answer(b, b->status);
+    }
     b->done(b->arg, b);
 }
 
@@ -329,6 +345,11 @@ void writer_submit(struct writer *w, struct batch *b)
     b->writer = w;
     b->mail.run = writer_run;
     worker_post(w->thread, &b->mail);
+}
+
+void writer_recall(struct writer *w, bool on)
+{
+    atomic_store(&w->recall, on);
 }
 
 bool writer_is_up(const struct writer *w)

@@ -343,20 +343,22 @@ static void put_array(struct buf *out, uint32_t oid, uint32_t count, const struc
 enum { OID_BYTEA = 17, OID_INT4 = 23, OID_TEXT = 25, OID_FLOAT8 = 701, OID_TIMESTAMPTZ = 1184 };
 enum { ARRAYS_MAX = 5 };
 
-static const char *const sql_latest = "INSERT INTO latest (device_id, metric, ts, value, extra)"
-                                      " SELECT d, m, t, v, x::jsonb FROM unnest($1::int[], "
-                                      "$2::int[], $3::timestamptz[], $4::float8[], $5::text[])"
-                                      " AS i (d, m, t, v, x) ORDER BY d, m"
-                                      " ON CONFLICT (device_id, metric) DO UPDATE SET ts = "
-                                      "excluded.ts, value = excluded.value, extra = excluded.extra"
-                                      " WHERE excluded.ts >= latest.ts";
+/* A device may have been written twice into one batch: the later one counts. */
+static const char *const sql_latest =
+    "INSERT INTO latest (device_id, metric, ts, value, extra)"
+    " SELECT DISTINCT ON (d, m) d, m, t, v, x::jsonb FROM unnest($1::int[], $2::int[], "
+    "$3::timestamptz[],"
+    " $4::float8[], $5::text[]) WITH ORDINALITY AS i (d, m, t, v, x, n) ORDER BY d, m, n DESC"
+    " ON CONFLICT (device_id, metric) DO UPDATE SET ts = excluded.ts, value = excluded.value,"
+    " extra = excluded.extra WHERE excluded.ts >= latest.ts";
 
 static const char *const sql_state =
     "INSERT INTO device_state (device_id, watermark, last_seen_at, rule_state)"
-    " SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[], $4::bytea[])"
-    " ON CONFLICT (device_id) DO UPDATE SET watermark = excluded.watermark, last_seen_at = "
-    "excluded.last_seen_at,"
-    " rule_state = excluded.rule_state";
+    " SELECT DISTINCT ON (d) d, w, l, r FROM unnest($1::int[], $2::timestamptz[], "
+    "$3::timestamptz[],"
+    " $4::bytea[]) WITH ORDINALITY AS i (d, w, l, r, n) ORDER BY d, n DESC"
+    " ON CONFLICT (device_id) DO UPDATE SET watermark = excluded.watermark,"
+    " last_seen_at = excluded.last_seen_at, rule_state = excluded.rule_state";
 
 static bool send_arrays(struct db *db, const char *sql, uint32_t count,
                         const struct buf *const *elements, const uint32_t *oids, int arrays)

@@ -1,0 +1,609 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/log.h"
+#include "ingest/internal.h"
+#include "ingest/record.h"
+
+/*
+ * What happens while PostgreSQL is away, if a spool is configured:
+ *
+ *   direct -> recalling   the writer has failed for `spool_after`: it is asked for its batches back
+ *   recalling -> spooling all batches are back. They are held, to be committed first when
+ * PostgreSQL returns; their telemetry and all that waits in memory goes to the spool, which
+ * acknowledges it spooling -> draining  the held batches are committed. The spool is read back in
+ * order, through the rules and into batches like any message; what devices send meanwhile goes
+ * behind it into the spool draining -> handover  the reader has caught up: what comes now waits in
+ * memory until the last group was read handover -> direct
+ *
+ * A message can be in a held batch and in the spool: its samples are recognised by their identity.
+ * After a crash everything in the spool is read again, for the same reason. A sample without a time
+ * of its own gets the time of its record. In spooling and draining PostgreSQL may fail again;
+ * recalling begins anew, and what was read but not committed is in the held batches and, not yet
+ * released, in the spool.
+ */
+enum spooling_mode {
+    SPOOLING_DIRECT,
+    SPOOLING_RECALLING,
+    SPOOLING_ON,
+    SPOOLING_DRAINING,
+    SPOOLING_HANDOVER
+};
+
+static const char *const mode_words[] = {"direct", "recalling", "spooling", "draining", "handover"};
+
+enum {
+    GROUP_LIMIT = 64 << 20,
+    READ_BYTES = 1 << 20,
+    READ_WHILE_UNDER =
+        20000, /* messages under way, so that reading back is bounded like devices are */
+    SEGMENT_BYTES = 16 << 20,
+    RESERVE_BYTES = 64 << 20,
+};
+
+struct group {
+    struct spool_write write;
+    struct mail back;
+    struct group *next; /* of those that wait for room */
+    struct ingest *in;
+    struct buf tickets; /* struct ticket *[] */
+    uint32_t messages;
+};
+
+struct spooling {
+    struct ingest *in;
+    struct spool *spool;
+    enum spooling_mode mode;
+    uint64_t run;
+    int64_t down_since_us; /* monotonic; 0: the writer works */
+    int64_t last_received_us;
+    struct core_batch *held, **held_last;
+    bool held_under_way;
+    struct group *open;
+    struct group *waiting; /* the spool had no room for them; tried again */
+    uint64_t last_publish; /* the newest one that is in `open` */
+    uint32_t groups_out;
+    struct gate *gate;
+    struct spool_read read;
+    struct mail read_back;
+    bool reading;
+    bool behind;            /* the spool holds what must come before anything new */
+    uint64_t last_segment;  /* the newest one that was read from; 0: none, or released */
+    uint64_t ended_segment; /* all of it is read; released when all that was read is committed. 0:
+                               none */
+    uint64_t in_core;       /* messages read back and not yet committed */
+    struct ingest_message *live, **live_last; /* handover: what devices sent meanwhile */
+};
+
+static void spooling_move(struct spooling *sp, enum spooling_mode to)
+{
+    LOG(LOG_WARN, "spool", LOG_S("from", mode_words[sp->mode]), LOG_S("to", mode_words[to]),
+        LOG_I("bytes", spool_bytes(sp->spool)));
+    sp->mode = to;
+    counter_set(COUNTER_SPOOLING, to == SPOOLING_ON || to == SPOOLING_DRAINING);
+}
+
+static void spooling_announce(struct ingest *in, const char *kind, const char *words)
+{
+    char json[160];
+    int len = snprintf(json, sizeof(json), "{\"summary\":\"%s\"}", words);
+    in->hooks.event(in->hooks.arg, &(struct ingest_event){.ts_us = clock_wall_us(),
+                                                          .kind = kind,
+                                                          .level = "error",
+                                                          .json = view_of(json, (size_t)len)});
+}
+
+/* ---- into the spool ---- */
+
+static void group_free(struct group *g)
+{
+    buf_fini(&g->write.records);
+    buf_fini(&g->tickets);
+    free(g);
+}
+
+static void group_back(struct mail *m)
+{
+    struct group *g = CONTAINER_OF(m, struct group, back);
+    struct spooling *sp = g->in->spooling;
+    sp->groups_out--;
+    if (g->write.status != ERR_OK) {
+        /* No room or no disk: nothing is acknowledged, so devices wait and the budget fills. */
+        LOG(LOG_ERROR, "spool_not_written", LOG_S("error", err_words(g->write.status)),
+            LOG_S("next", "free space or raise spool_max; until then nothing is acknowledged"));
+        g->next = sp->waiting;
+        sp->waiting = g;
+        return;
+    }
+    core_give_back(g->in, g->messages);
+    group_free(g);
+}
+
+/* On the spool's thread: durable, so it may be acknowledged. */
+static void group_done(struct spool_write *w)
+{
+    struct group *g = CONTAINER_OF(w, struct group, write);
+    size_t count = w->status == ERR_OK ? g->tickets.len / sizeof(struct ticket *) : 0;
+    struct ticket **tickets = (struct ticket **)(void *)g->tickets.data;
+    for (size_t i = 0; i < count; i++) {
+        ticket_drop(tickets[i], ERR_OK);
+    }
+    loop_post(g->in->loop, &g->back);
+}
+
+static void group_send(struct spooling *sp, struct group *g)
+{
+    g->write.done = group_done;
+    g->back.run = group_back;
+    sp->groups_out++;
+    spool_append(sp->spool, &g->write);
+}
+
+static struct group *group_open(struct spooling *sp)
+{
+    if (sp->open == NULL) {
+        sp->open = calloc(1, sizeof(*sp->open));
+        CHECK(sp->open != NULL);
+        sp->open->in = sp->in;
+        spool_write_init(&sp->open->write, GROUP_LIMIT);
+        buf_init(&sp->open->tickets, GROUP_LIMIT);
+        sp->last_publish = 0;
+    }
+    return sp->open;
+}
+
+static void group_close(struct spooling *sp)
+{
+    struct group *g = sp->open;
+    sp->open = NULL;
+    if (g != NULL) {
+        group_send(sp, g);
+    }
+}
+
+static void group_put(struct spooling *sp, struct view record, struct ticket *t)
+{
+    struct group *g = group_open(sp);
+    if (record.len > 0) {
+        spool_put(&g->write, record);
+    }
+    if (t != NULL) {
+        buf_put(&g->tickets, (const void *)&t, sizeof(struct ticket *));
+    }
+    CHECK(buf_err(&g->write.records) == ERR_OK && buf_err(&g->tickets) == ERR_OK);
+    g->messages++;
+    if (g->write.records.len > SEGMENT_BYTES / 4) {
+        group_close(sp);
+    }
+}
+
+static void message_record(struct spooling *sp, struct buf *out, const struct ingest_message *m,
+                           bool in_batch)
+{
+    const struct device *d = m->gateway != NULL ? m->gateway : m->device;
+    record_encode(out, &(struct record){.run = sp->run,
+                                        .received_at_us = m->received_at_us,
+                                        .packet_id = m->packet_id,
+                                        .dup = m->dup,
+                                        .in_batch = in_batch,
+                                        .device = view_str(d->name),
+                                        .topic = m->topic,
+                                        .payload = m->payload});
+}
+
+static void message_spool(struct ingest *in, struct ingest_message *m)
+{
+    struct spooling *sp = in->spooling;
+    struct buf record;
+    buf_init(&record, GROUP_LIMIT);
+    (void)group_open(sp);
+    if (m->publish != sp->last_publish) {
+        /* A time of its own for each, since samples without one take it. */
+        sp->last_received_us =
+            m->received_at_us > sp->last_received_us ? m->received_at_us : sp->last_received_us + 1;
+        m->received_at_us = sp->last_received_us;
+        message_record(sp, &record, m, false);
+        sp->last_publish = m->publish;
+    }
+    group_put(sp, buf_view(&record), m->ticket);
+    m->ticket = NULL;
+    buf_fini(&record);
+    core_message_end(in, m);
+}
+
+bool spooling_take(struct ingest *in, struct ingest_message *m)
+{
+    struct spooling *sp = in->spooling;
+    if (sp == NULL || m->spooled || !sp->behind) {
+        return false;
+    }
+    if (sp->mode == SPOOLING_HANDOVER) {
+        m->next_parked = NULL;
+        *sp->live_last = m;
+        sp->live_last = &m->next_parked;
+        return true;
+    }
+    message_spool(in, m);
+    return true;
+}
+
+/* ---- batches that could not be committed ---- */
+
+/* raw: for each kept message its place in the batch, the length of its record, and the record. */
+void spooling_keep(struct ingest *in, const struct ingest_message *m)
+{
+    struct spooling *sp = in->spooling;
+    if (sp == NULL || m->spooled || m->ticket == NULL) {
+        return;
+    }
+    struct core_batch *cb = in->open;
+    uint32_t head[2] = {batch_messages(cb->batch) - 1, 0};
+    size_t at = cb->raw.len;
+    buf_put(&cb->raw, head, sizeof(head));
+    if (m->publish != cb->last_publish) {
+        message_record(sp, &cb->raw, m, true);
+        cb->last_publish = m->publish;
+    }
+    if (buf_err(&cb->raw) == ERR_OK) {
+        head[1] = (uint32_t)(cb->raw.len - at - sizeof(head));
+        memcpy(cb->raw.data + at, head, sizeof(head));
+    }
+}
+
+static void batch_spool(struct spooling *sp, struct core_batch *cb)
+{
+    size_t at = 0;
+    while (at < cb->raw.len) {
+        uint32_t head[2];
+        memcpy(head, cb->raw.data + at, sizeof(head));
+        at += sizeof(head);
+        struct ticket *t = batch_take_ticket(cb->batch, head[0]);
+        group_put(sp, view_of(cb->raw.data + at, head[1]), t);
+        at += head[1];
+        cb->messages--;
+    }
+    buf_clear(&cb->raw);
+}
+
+static void held_push(struct spooling *sp, struct core_batch *cb)
+{
+    cb->next_free = NULL;
+    *sp->held_last = cb;
+    sp->held_last = &cb->next_free;
+}
+
+static void held_submit(struct spooling *sp)
+{
+    if (sp->held != NULL && !sp->held_under_way) {
+        sp->held_under_way = true;
+        sp->in->submitted++;
+        writer_submit(sp->in->writer, sp->held->batch);
+    }
+}
+
+/* What waits since the hand-over began. */
+static void live_take(struct spooling *sp,
+                      void (*take)(struct ingest *in, struct ingest_message *m))
+{
+    struct ingest_message *m = sp->live;
+    sp->live = NULL;
+    sp->live_last = &sp->live;
+    while (m != NULL) {
+        struct ingest_message *next = m->next_parked;
+        m->next_parked = NULL;
+        take(sp->in, m);
+        m = next;
+    }
+}
+
+static void spooling_begin(struct spooling *sp)
+{
+    struct ingest *in = sp->in;
+    writer_recall(in->writer, false);
+    if (in->open != NULL) {
+        in->open->messages = batch_messages(in->open->batch);
+        held_push(sp, in->open);
+        core_batch_arm(in->open);
+        in->open = NULL;
+    }
+    sp->behind = true;
+    spooling_move(sp, SPOOLING_ON);
+    spooling_announce(in, "store.down", "PostgreSQL is not available; messages go to the spool");
+    for (struct core_batch *cb = sp->held; cb != NULL; cb = cb->next_free) {
+        batch_spool(sp, cb);
+    }
+    core_parked_take(in, message_spool);
+    live_take(sp, message_spool);
+    group_close(sp);
+    held_submit(sp);
+}
+
+/* The last batch is back, or was committed after all. */
+static void recall_check(struct spooling *sp)
+{
+    if (sp->mode != SPOOLING_RECALLING || sp->in->submitted > 0) {
+        return;
+    }
+    if (sp->held != NULL) {
+        spooling_begin(sp);
+        return;
+    }
+    writer_recall(sp->in->writer, false);
+    spooling_move(sp, sp->behind ? SPOOLING_DRAINING : SPOOLING_DIRECT);
+}
+
+void spooling_recalled(struct ingest *in, struct core_batch *cb)
+{
+    struct spooling *sp = in->spooling;
+    if (sp->held == cb) { /* a held one that failed again */
+        sp->held_under_way = false;
+    } else {
+        held_push(sp, cb);
+    }
+    recall_check(sp);
+}
+
+void spooling_committed(struct ingest *in, struct core_batch *cb)
+{
+    struct spooling *sp = in->spooling;
+    if (sp == NULL) {
+        return;
+    }
+    CHECK(sp->in_core >= cb->spooled);
+    sp->in_core -= cb->spooled;
+    if (sp->held == cb) {
+        sp->held = cb->next_free;
+        sp->held_last = sp->held == NULL ? &sp->held : sp->held_last;
+        sp->held_under_way = false;
+        if (sp->mode == SPOOLING_ON && sp->held == NULL) {
+            spooling_move(sp, SPOOLING_DRAINING);
+            spooling_announce(in, "store.up", "PostgreSQL is back; the spool is read");
+        }
+        if (sp->mode == SPOOLING_ON) {
+            held_submit(sp);
+        }
+    }
+    recall_check(sp);
+}
+
+bool spooling_is_on(const struct ingest *in)
+{
+    return in->spooling != NULL && in->spooling->behind;
+}
+
+bool spooling_holds_batches(const struct ingest *in)
+{
+    const struct spooling *sp = in->spooling;
+    return sp != NULL && (sp->mode == SPOOLING_RECALLING || sp->mode == SPOOLING_ON);
+}
+
+/* ---- out of the spool ---- */
+
+static void record_take(struct spooling *sp, struct view bytes)
+{
+    struct record r;
+    enum err e = record_decode(bytes, &r);
+    struct device *d = e == ERR_OK ? catalog_device(sp->in->catalog, r.device) : NULL;
+    if (d == NULL) {
+        LOG(LOG_ERROR, "spool_record_left_out",
+            LOG_S("why", e == ERR_OK ? "its device was deleted" : err_words(e)));
+        if (e == ERR_OK && r.run == sp->run && !r.in_batch) {
+            counter_message_ended(MESSAGE_REJECTED, 1);
+        }
+        return;
+    }
+    bool of_this_run = r.run == sp->run;
+    if (!of_this_run) {
+        counter_message_received(1);
+    }
+    struct gate_source from = {.device = d,
+                               .topic = r.topic,
+                               .payload = r.payload,
+                               .received_at_us = r.received_at_us,
+                               .packet_id = r.packet_id,
+                               .dup = r.dup,
+                               .spooled = true,
+                               .counts = !of_this_run || !r.in_batch};
+    e = gate_take(sp->gate, &from);
+    if (e == ERR_FULL) {
+        gate_flush_now(sp->gate); /* the block was full */
+        e = gate_take(sp->gate, &from);
+    }
+    CHECK(e == ERR_OK);
+    device_drop(d);
+}
+
+static void handover_check(struct spooling *sp)
+{
+    bool quiet = sp->groups_out == 0 && sp->open == NULL && sp->waiting == NULL;
+    if (sp->mode != SPOOLING_HANDOVER || !quiet || spool_has_unread(sp->spool)) {
+        return;
+    }
+    sp->behind = false;
+    spooling_move(sp, SPOOLING_DIRECT);
+    live_take(sp, core_message);
+}
+
+static void read_back(struct mail *m)
+{
+    struct spooling *sp = CONTAINER_OF(m, struct spooling, read_back);
+    sp->reading = false;
+    if (sp->in->stopping) {
+        return;
+    }
+    struct view bytes;
+    size_t at = 0;
+    while (spool_next(&sp->read, &at, &bytes)) {
+        record_take(sp, bytes);
+    }
+    gate_flush_now(sp->gate); /* runs after this mail, before anything posted later */
+    if (sp->read.count > 0) {
+        sp->last_segment = sp->read.segment;
+    }
+    if (sp->read.segment_ends) {
+        sp->ended_segment = sp->read.segment;
+    }
+    if (sp->read.count == 0 && sp->read.status == ERR_OK && sp->mode == SPOOLING_DRAINING) {
+        spooling_move(sp, SPOOLING_HANDOVER);
+    }
+    handover_check(sp);
+}
+
+static void read_done(struct spool_read *r)
+{
+    struct spooling *sp = CONTAINER_OF(r, struct spooling, read);
+    loop_post(sp->in->loop, &sp->read_back);
+}
+
+static void drain(struct spooling *sp)
+{
+    if (sp->ended_segment != 0 && sp->in_core == 0) {
+        spool_release(sp->spool, sp->ended_segment);
+        sp->last_segment = sp->last_segment == sp->ended_segment ? 0 : sp->last_segment;
+        sp->ended_segment = 0;
+    }
+    if (sp->mode == SPOOLING_DIRECT && sp->last_segment != 0 && sp->in_core == 0) {
+        spool_release(sp->spool,
+                      sp->last_segment); /* read to its end, and nothing is written behind it */
+        sp->last_segment = 0;
+    }
+    bool reads = sp->mode == SPOOLING_DRAINING ||
+                 (sp->mode == SPOOLING_HANDOVER && spool_has_unread(sp->spool));
+    if (!reads || sp->reading || sp->ended_segment != 0 || sp->in_core > READ_WHILE_UNDER ||
+        sp->in->stopping) {
+        return;
+    }
+    sp->reading = true;
+    sp->read.done = read_done;
+    sp->read_back.run = read_back;
+    spool_read(sp->spool, &sp->read);
+}
+
+/* ---- time and turns ---- */
+
+void spooling_turn(struct ingest *in)
+{
+    struct spooling *sp = in->spooling;
+    if (sp == NULL) {
+        return;
+    }
+    group_close(sp);
+    drain(sp);
+    handover_check(sp);
+}
+
+void spooling_tick(struct ingest *in)
+{
+    struct spooling *sp = in->spooling;
+    if (sp == NULL) {
+        return;
+    }
+    while (sp->waiting != NULL) {
+        struct group *g = sp->waiting;
+        sp->waiting = g->next;
+        g->next = NULL;
+        group_send(sp, g);
+    }
+    if (writer_is_up(in->writer)) {
+        sp->down_since_us = 0;
+        return;
+    }
+    int64_t now_us = clock_mono_us();
+    if (sp->down_since_us == 0) {
+        sp->down_since_us = now_us;
+    }
+    bool direct = sp->mode != SPOOLING_ON && sp->mode != SPOOLING_RECALLING;
+    if (direct && now_us - sp->down_since_us >= in->conf->spool_after_us && in->submitted > 0) {
+        writer_recall(in->writer, true);
+        spooling_move(sp, SPOOLING_RECALLING);
+    }
+}
+
+void spooling_read_again(struct ingest *in, uint32_t messages)
+{
+    in->spooling->in_core += messages;
+}
+
+/* ---- life ---- */
+
+enum err spooling_new(struct ingest *in)
+{
+    if (in->conf->spool_dir[0] == '\0') {
+        return ERR_OK;
+    }
+    struct spooling *sp = calloc(1, sizeof(*sp));
+    if (sp == NULL) {
+        return ERR_NOMEM;
+    }
+    const struct spool_limits limits = {.segment_bytes = SEGMENT_BYTES,
+                                        .quota_bytes = in->conf->spool_max_bytes,
+                                        .reserve_bytes = RESERVE_BYTES,
+                                        .record_max = SEGMENT_BYTES / 2};
+    sp->in = in;
+    sp->held_last = &sp->held;
+    sp->live_last = &sp->live;
+    spool_read_init(&sp->read, READ_BYTES);
+    CHECK(getrandom(&sp->run, sizeof(sp->run), 0) == (ssize_t)sizeof(sp->run));
+    sp->gate = gate_new(in, NULL);
+    enum err e =
+        sp->gate == NULL ? ERR_NOMEM : spool_open(in->conf->spool_dir, &limits, &sp->spool);
+    in->spooling = sp;
+    return e;
+}
+
+void spooling_start(struct ingest *in)
+{
+    struct spooling *sp = in->spooling;
+    if (sp != NULL && spool_has_unread(sp->spool)) {
+        sp->behind = true;
+        spooling_move(sp, SPOOLING_DRAINING);
+    }
+}
+
+void spooling_stop(struct ingest *in)
+{
+    if (in->spooling != NULL && in->spooling->spool != NULL) {
+        spool_close(in->spooling->spool);
+        in->spooling->spool = NULL;
+    }
+}
+
+void spooling_free(struct ingest *in)
+{
+    struct spooling *sp = in->spooling;
+    if (sp == NULL) {
+        return;
+    }
+    spooling_stop(in);
+    while (sp->held != NULL) {
+        struct core_batch *cb = sp->held;
+        sp->held = cb->next_free;
+        cb->next_free = in->free_batches;
+        in->free_batches = cb;
+    }
+    while (sp->waiting != NULL) {
+        struct group *g = sp->waiting;
+        sp->waiting = g->next;
+        struct ticket **tickets = (struct ticket **)(void *)g->tickets.data;
+        for (size_t i = 0; i < g->tickets.len / sizeof(struct ticket *); i++) {
+            ticket_drop(tickets[i], ERR_CLOSED);
+        }
+        group_free(g);
+    }
+    while (sp->live != NULL) {
+        struct ingest_message *m = sp->live;
+        sp->live = m->next_parked;
+        if (m->ticket != NULL) {
+            ticket_drop(m->ticket, ERR_CLOSED);
+        }
+        core_message_end(in, m);
+    }
+    gate_free(sp->gate);
+    buf_fini(&sp->read.bytes);
+    free(sp);
+    in->spooling = NULL;
+}
