@@ -80,15 +80,17 @@ struct spool_read {
     enum err status;
     void (*done)(struct spool_read *r);
 };
-/* Records of a later segment, or none at all, also say that nothing more will come from the earlier
- * ones: a segment may end after its last records were handed out. */
+/* status: ERR_OK; ERR_IO, ERR_NOMEM: read again later, nothing is skipped (what cannot be read
+ * three times is damaged). Records of a later segment, or none at all, also say that nothing more
+ * will come from the earlier ones: a segment may end after its last records were handed out. */
 void spool_read_init(struct spool_read *r, size_t max_bytes);
 void spool_read(struct spool *s, struct spool_read *r);
 /* Walks r->bytes: at starts as 0. False: no more. */
 bool spool_next(const struct spool_read *r, size_t *at, struct view *ret_bytes);
 /* Everything in this segment is committed: the file goes. The newest segment is closed first, so
- * that the next append opens another. Does not remove what was not read yet: when something was
- * appended meanwhile the segment is only closed, and is released again after that was read. */
+ * that the next append opens another; not while a read is under way, which may be of it. Does not
+ * remove what was not read yet: when something was appended meanwhile the segment is only closed,
+ * and is released again after that was read. */
 void spool_release(struct spool *s, uint64_t segment);
 
 int64_t spool_bytes(const struct spool *s); /* any thread: file sizes, what is not released */

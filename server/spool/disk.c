@@ -104,6 +104,18 @@ void spool_disk_mark_bad(struct spool_disk *d, struct spool_segment *seg, const 
         LOG_S("next", "its good records are committed, then the file is kept as *.bad"));
 }
 
+bool spool_disk_give_up(struct spool_disk *d, struct spool_segment *seg)
+{
+    LOG(LOG_WARN, "spool_read_failed", LOG_I("segment", seg->number), LOG_S("why", strerror(errno)),
+        LOG_S("next", "it is read again; the third time it counts"));
+    if (++seg->failures < SPOOL_READ_TRIES) {
+        return false;
+    }
+    seg->scanned = true; /* as far as it could be read */
+    spool_disk_mark_bad(d, seg, "it cannot be read");
+    return true;
+}
+
 /* --- appending --- */
 
 static enum err check_group(const struct spool_disk *d, const struct buf *records,
@@ -150,8 +162,11 @@ static enum err heal(struct spool_disk *d)
     }
     struct spool_segment fresh = *seg;
     e = spool_segment_make(&d->dir, &fresh, seg);
+    if (e == ERR_SHORT) {
+        return spool_disk_give_up(d, seg) ? ERR_OK : ERR_IO;
+    }
     if (e == ERR_MALFORMED) {
-        spool_disk_mark_bad(d, seg, "records that were synced cannot be read back");
+        spool_disk_mark_bad(d, seg, "records that were synced are damaged");
         return ERR_OK; /* the group goes to another segment */
     }
     if (e != ERR_OK) {
@@ -366,14 +381,11 @@ static enum err prepare(struct spool_disk *d, struct spool_segment *seg)
         return e;
     }
     e = spool_segment_scan(&d->dir, seg);
-    if (e == ERR_NOMEM) {
-        return e;
+    if (e == ERR_MALFORMED) {
+        spool_disk_mark_bad(d, seg, "a checksum or length is wrong");
+        return ERR_OK;
     }
-    if (e != ERR_OK) {
-        spool_disk_mark_bad(d, seg,
-                            e == ERR_IO ? "it cannot be read" : "a checksum or length is wrong");
-    }
-    return ERR_OK;
+    return e == ERR_IO && spool_disk_give_up(d, seg) ? ERR_OK : e;
 }
 
 static enum err hand_out(struct spool_disk *d, struct spool_segment *seg, struct spool_read *r)
@@ -381,9 +393,10 @@ static enum err hand_out(struct spool_disk *d, struct spool_segment *seg, struct
     struct spool_parse p = {.end = SPOOL_PARSE_BAD};
     enum err e =
         spool_segment_read(&d->dir, seg, d->read_at, d->read_sequence, r->max_bytes, &r->bytes, &p);
-    if (e == ERR_NOMEM) {
+    if (e == ERR_NOMEM || (e == ERR_IO && !spool_disk_give_up(d, seg))) {
         return e;
     }
+    seg->failures = e == ERR_OK ? 0 : seg->failures;
     d->read_at += p.good_bytes;
     d->read_sequence += p.count;
     if (e != ERR_OK || p.end == SPOOL_PARSE_BAD ||

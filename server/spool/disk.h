@@ -49,4 +49,6 @@ void spool_disk_publish(struct spool_disk *d);
 NODISCARD enum err spool_disk_push(struct spool_disk *d, const struct spool_segment *seg);
 /* Removes the file, or sets it aside when it is bad, and forgets the segment. */
 void spool_disk_remove(struct spool_disk *d, struct spool_segment *seg);
+/* A read failed: true when it was the last try and the segment is bad now. */
+NODISCARD bool spool_disk_give_up(struct spool_disk *d, struct spool_segment *seg);
 void spool_disk_mark_bad(struct spool_disk *d, struct spool_segment *seg, const char *why);

@@ -110,8 +110,14 @@ static enum err identify(struct spool_disk *d, struct spool_segment *seg)
     uint32_t version = 0;
     enum err e = spool_segment_open(&d->dir, seg);
     if (e == ERR_OK) {
-        e = spool_segment_identify(&d->dir, seg, &version);
+        do {
+            e = spool_segment_identify(&d->dir, seg, &version);
+        } while (e == ERR_IO && !spool_disk_give_up(d, seg));
         d->file_bytes += (int64_t)seg->file_bytes;
+        if (seg->bad) {
+            e = ERR_MALFORMED;
+        }
+        seg->failures = 0;
     }
     if (e == ERR_UNSUPPORTED) {
         char name[SPOOL_NAME_SIZE];
@@ -137,10 +143,11 @@ static enum err cut_tail(struct spool_disk *d, struct spool_segment *seg)
     if (e != ERR_OK) {
         return e;
     }
-    e = spool_segment_scan(&d->dir, seg);
+    do {
+        e = spool_segment_scan(&d->dir, seg);
+    } while (e == ERR_IO && !spool_disk_give_up(d, seg));
     if (e == ERR_IO) {
-        spool_disk_mark_bad(d, seg, "it cannot be read");
-        e = ERR_OK;
+        e = ERR_OK; /* set aside, but never cut: it may be readable another day */
     } else if (e == ERR_OK || e == ERR_MALFORMED) {
         if (e == ERR_MALFORMED) {
             LOG(LOG_WARN, "spool_tail_dropped", LOG_I("segment", seg->number),

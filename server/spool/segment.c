@@ -70,7 +70,9 @@ static enum err copy_records(const struct spool_dir *dir, int fd, uint64_t salt,
     for (uint64_t at = SPOOL_HEADER_BYTES; at < from->end && e == ERR_OK; at += chunk.len) {
         struct spool_parse p;
         e = spool_segment_read(dir, from, at, sequence, SPOOL_CHUNK_BYTES, &chunk, &p);
-        if (e == ERR_IO || (e == ERR_OK && p.count == 0)) {
+        if (e == ERR_IO) {
+            e = ERR_SHORT;
+        } else if (e == ERR_OK && p.count == 0) {
             e = ERR_MALFORMED;
         }
         if (e == ERR_OK) {
@@ -164,7 +166,7 @@ enum err spool_segment_identify(const struct spool_dir *dir, struct spool_segmen
     }
     seg->file_bytes = (uint64_t)st.st_size;
     if (spool_io_read(dir->io, seg->fd, bytes, sizeof(bytes), 0, &have) != ERR_OK) {
-        return ERR_MALFORMED;
+        return ERR_IO;
     }
     struct spool_header header = {0};
     enum err e = spool_header_decode(view_of(bytes, have), &header, ret_version);
@@ -256,7 +258,7 @@ enum err spool_segment_scan(const struct spool_dir *dir, struct spool_segment *s
         e = p.end == SPOOL_PARSE_BAD ? ERR_MALFORMED : check_rest(dir, seg, &chunk);
     }
     buf_fini(&chunk);
-    seg->scanned = e != ERR_NOMEM;
+    seg->scanned = e == ERR_OK || e == ERR_MALFORMED;
     return e;
 }
 
