@@ -37,6 +37,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "fleet/options.h"
 #include "fleet/random.h"
 
 enum { TICK_MS = 5, STATUS_TICKS = 20, QUEUED_MAX = 4 << 20, WORD_MAX = 25, LINE_MAX_BYTES = 256 };
@@ -614,11 +615,10 @@ static bool read_address(const char *text, struct address *ret_address)
         return strchr(text, '/') != NULL;
     }
     char host[64];
-    char *end = NULL;
-    long port = strtol(colon + 1, &end, 10);
+    uint64_t port = 0;
     (void)snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
     *ret_address = (struct address){0};
-    return *end == '\0' && port > 0 && port < 65536 &&
+    return fleet_read_count("port", colon + 1, 1, 65535, &port) &&
            uv_ip4_addr(host, (int)port, &ret_address->in) == 0;
 }
 
