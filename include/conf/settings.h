@@ -56,6 +56,7 @@ COUNT(batch_rows_max,                   8192,                1,       100000,   
  TIME(lateness,                         120*SEC,             0,       86400*SEC,     PLAIN,  "samples may be out of order by so much; older ones are stored and flagged late") \
  TIME(skew_max,                         300*SEC,             0,       86400*SEC,     PLAIN,  "samples may be ahead of the server's clock by so much; newer ones are flagged clock") \
 COUNT(retention_days,                   0,                   0,       36500,         PLAIN,  "readings older than this many days are dropped; 0: kept for ever") \
+COUNT(history_days,                     90,                  0,       36500,         PLAIN,  "events and rejected messages older than this many days are deleted; 0: kept for ever") \
 COUNT(values_per_message_max,           10000,               1,       1000000,       PLAIN,  "metric values in one message") \
 COUNT(metrics_max,                      100000,              100,     10000000,      PLAIN,  "different metric names in the database") \
  TIME(command_expiry,                   3600*SEC,            1*SEC,   2592000*SEC,   PLAIN,  "expiry of a command whose sender gave none") \

@@ -50,6 +50,8 @@ NODISCARD enum err db_open(const char *url, const char *application, struct db *
 void db_close(struct db *db);
 bool db_alive(const struct db *db);
 bool db_is_safe(const struct db *db);
+/* How long one statement may take from now on; 0: the default of 30 s. For maintenance. */
+NODISCARD enum err db_patience(struct db *db, int64_t us);
 /* sql: one statement with $1…; params may be NULL. *ret_result is set on ERR_OK only. */
 NODISCARD enum err db_query(struct db *db, const char *sql, const struct db_params *params,
                             struct db_result **ret_result);

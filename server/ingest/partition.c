@@ -15,6 +15,8 @@
  */
 enum { PARTITION_AHEAD_DAYS = 3 };
 
+#define MAINTENANCE_PATIENCE_US CLOCK_HOUR_US
+
 static struct partition_range partition_of(const struct ingest *in, int64_t ts_us, char *ret_name,
                                            size_t size)
 {
@@ -127,7 +129,8 @@ struct retention_job {
     struct store_job job;
     struct mail back;
     struct ingest *in;
-    int64_t before_us;
+    int64_t before_us; /* readings; CLOCK_NONE: all are kept */
+    int64_t history_days;
     enum err err;
 };
 
@@ -136,13 +139,17 @@ static void retention_done(struct mail *m)
     struct retention_job *r = CONTAINER_OF(m, struct retention_job, back);
     struct ingest *in = r->in;
     in->maintaining = false;
+    if (r->err == ERR_DB_DOWN) {
+        in->maintained_day = 0; /* again with the next tick */
+    }
     uint32_t kept = 0;
-    for (uint32_t i = 0; r->err == ERR_OK && i < in->partition_count; i++) {
+    bool dropped = r->err == ERR_OK && r->before_us != CLOCK_NONE;
+    for (uint32_t i = 0; dropped && i < in->partition_count; i++) {
         if (in->partitions[i].to_us > r->before_us) {
             in->partitions[kept++] = in->partitions[i];
         }
     }
-    if (r->err == ERR_OK) {
+    if (dropped) {
         in->partition_count = kept;
         in->partition_hint = 0;
     }
@@ -173,10 +180,62 @@ static enum err retention_drop(struct db *db, int64_t before_us)
     return e;
 }
 
+/* Events and rejected messages have served their purpose after a while. */
+static enum err history_drop(struct db *db, int64_t days)
+{
+    struct db_params p = {0};
+    db_int(&p, days);
+    enum err e =
+        db_exec(db, "DELETE FROM events WHERE ts < now() - $1 * interval '1 day'", &p, NULL);
+    if (e == ERR_OK) {
+        e = db_exec(
+            db, "DELETE FROM rejected_messages WHERE received_at < now() - $1 * interval '1 day'",
+            &p, NULL);
+    }
+    return e;
+}
+
+/* The index of a day that is over was grown by insertions between others, so its pages are half
+ * empty: written anew it takes 40 % less. Each partition once. */
+static enum err compact_days(struct db *db)
+{
+    struct db_result *r = NULL;
+    enum err e =
+        db_query(db,
+                 "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+                 " WHERE i.inhparent = 'samples'::regclass AND c.relname ~ '^samples_[0-9]{8}$'"
+                 " AND to_date(substr(c.relname, 9), 'YYYYMMDD') < current_date - 1"
+                 " AND obj_description(c.oid) IS DISTINCT FROM 'compacted' ORDER BY 1",
+                 NULL, &r);
+    for (int i = 0; e == ERR_OK && i < db_rows(r); i++) {
+        char sql[128];
+        (void)snprintf(sql, sizeof(sql), "REINDEX TABLE CONCURRENTLY %s", db_get(r, i, 0));
+        e = db_script(db, sql);
+        (void)snprintf(sql, sizeof(sql), "COMMENT ON TABLE %s IS 'compacted'", db_get(r, i, 0));
+        e = e == ERR_OK ? db_script(db, sql) : e;
+        LOG(LOG_INFO, "partition_compacted", LOG_S("name", db_get(r, i, 0)),
+            LOG_S("result", err_words(e)));
+    }
+    db_result_free(r);
+    return e;
+}
+
 static void retention_work(struct store_job *job, struct db *db)
 {
     struct retention_job *r = CONTAINER_OF(job, struct retention_job, job);
-    r->err = db == NULL ? ERR_DB_DOWN : retention_drop(db, r->before_us);
+    r->err = db == NULL ? ERR_DB_DOWN : db_patience(db, MAINTENANCE_PATIENCE_US);
+    if (r->err == ERR_OK && r->before_us != CLOCK_NONE) {
+        r->err = retention_drop(db, r->before_us);
+    }
+    if (r->err == ERR_OK && r->history_days > 0) {
+        r->err = history_drop(db, r->history_days);
+    }
+    if (r->err == ERR_OK) {
+        r->err = compact_days(db);
+    }
+    if (db_alive(db) && db_patience(db, 0) != ERR_OK) {
+        LOG(LOG_DEBUG, "patience_kept", LOG_S("error", db_error(db)));
+    }
     r->back.run = retention_done;
     loop_post(r->in->loop, &r->back);
 }
@@ -188,13 +247,16 @@ void core_maintain(struct ingest *in)
         core_partition_need(in, now_us + i * CLOCK_DAY_US);
     }
     int64_t today = now_us / CLOCK_DAY_US;
-    if (in->conf->retention_days == 0 || in->maintaining || today == in->maintained_day) {
+    if (in->maintaining || in->stopping || today == in->maintained_day) {
         return;
     }
     struct retention_job *r = calloc(1, sizeof(*r));
     if (r != NULL) {
         r->in = in;
-        r->before_us = (today - in->conf->retention_days) * CLOCK_DAY_US;
+        r->before_us = in->conf->retention_days == 0
+                           ? CLOCK_NONE
+                           : (today - in->conf->retention_days) * CLOCK_DAY_US;
+        r->history_days = in->conf->history_days;
         in->maintaining = true;
         in->maintained_day = today;
         store_run(in->store, &r->job, retention_work);

@@ -16,7 +16,7 @@
  * stopped or its host is gone, and TCP keepalive does not help on a Unix socket. After a missed
  * deadline the connection is not used again.
  */
-enum { DB_CONNECT_TIMEOUT_S = 5, DB_ANSWER_TIMEOUT_S = 35 };
+enum { DB_CONNECT_TIMEOUT_S = 5, DB_ANSWER_TIMEOUT_S = 35, DB_STATEMENT_TIMEOUT_S = 30 };
 
 static const char *const db_setup = "SET synchronous_commit = on; SET timezone = 'UTC'; SET "
                                     "datestyle = 'ISO'; SET client_min_messages = 'warning';"
@@ -286,6 +286,19 @@ void db_close(struct db *db)
 bool db_alive(const struct db *db)
 {
     return db != NULL && !db->broken && PQstatus(db->pg) == CONNECTION_OK;
+}
+
+enum err db_patience(struct db *db, int64_t us)
+{
+    int64_t ms = us > 0 ? us / CLOCK_MS_US : DB_STATEMENT_TIMEOUT_S * 1000LL;
+    char sql[64];
+    (void)snprintf(sql, sizeof(sql), "SET statement_timeout = %lld", (long long)ms);
+    enum err e = db_script(db, sql);
+    if (e == ERR_OK) {
+        db->timeout_us =
+            ms * CLOCK_MS_US + (DB_ANSWER_TIMEOUT_S - DB_STATEMENT_TIMEOUT_S) * CLOCK_SECOND_US;
+    }
+    return e;
 }
 
 bool db_is_safe(const struct db *db)
