@@ -250,11 +250,16 @@ void core_latest_update(struct core_device *cd, const struct sample *s)
 
 /* ---- rows ---- */
 
-static int64_t recent_time(const struct core_device *cd, int32_t digest, uint16_t packet_id)
+/* Among the samples before this message, `before` of them in all: two equal readings of one message
+ * are two. The newest first. */
+static int64_t recent_time(const struct core_device *cd, int32_t digest, uint16_t packet_id,
+                           uint32_t before)
 {
-    for (uint32_t i = 0; cd->recent != NULL && i < CORE_RECENT_MAX; i++) {
-        const struct core_recent *r = &cd->recent[i];
-        if (r->packet_id == packet_id && r->digest == digest && packet_id != 0) {
+    uint32_t added = cd->recent_next - before;
+    uint32_t known = added >= CORE_RECENT_MAX ? 0 : CORE_RECENT_MAX - added;
+    for (uint32_t i = 1; cd->recent != NULL && packet_id != 0 && i <= known && i <= before; i++) {
+        const struct core_recent *r = &cd->recent[(before - i) % CORE_RECENT_MAX];
+        if (r->packet_id == packet_id && r->digest == digest) {
             return r->ts_us;
         }
     }
@@ -279,14 +284,14 @@ static void recent_add(struct core_device *cd, int64_t ts_us, int32_t digest, ui
 /* The sample's time when the device gave none: that of its first delivery if this is a redelivery,
  * else now, but later than the one before, so that two equal readings stay two. */
 static int64_t server_time(struct core_device *cd, const struct ingest_message *m, int32_t digest,
-                           bool *ret_again)
+                           uint32_t before, bool *ret_again)
 {
     if (m->spooled) {
         *ret_again = true; /* it may have been read before: always the same time */
         return m->received_at_us;
     }
     if (m->dup) {
-        int64_t ts_us = recent_time(cd, digest, m->packet_id);
+        int64_t ts_us = recent_time(cd, digest, m->packet_id, before);
         if (ts_us != CLOCK_NONE) {
             *ret_again = true;
             return ts_us;
@@ -330,8 +335,9 @@ static bool row_rules(struct ingest *in, struct core_device *cd, const struct sa
     return suspect;
 }
 
+/* recent_before: cd->recent_next when the message began. */
 static void row_add(struct ingest *in, struct core_device *cd, const struct ingest_message *m,
-                    struct sample *s)
+                    struct sample *s, uint32_t recent_before)
 {
     cd->last_received_us =
         m->received_at_us > cd->last_received_us ? m->received_at_us : cd->last_received_us + 1;
@@ -343,7 +349,7 @@ static void row_add(struct ingest *in, struct core_device *cd, const struct inge
     bool suspect = m->dup;
     if (s->ts_us == CLOCK_NONE) {
         bool again = false;
-        s->ts_us = server_time(cd, m, row.digest, &again);
+        s->ts_us = server_time(cd, m, row.digest, recent_before, &again);
         row.flags = SAMPLE_SERVER_TS | (int32_t)((uint32_t)m->packet_id << 16);
         suspect = suspect || again;
     }
@@ -371,8 +377,9 @@ void core_telemetry(struct ingest *in, struct core_device *cd, struct ingest_mes
     }
     batch_message(core_batch(in), m->ticket, ERR_OK, m->counts);
     spooling_keep(in, m);
+    uint32_t recent_before = cd->recent_next;
     for (struct sample *s = m->samples.first; s != NULL; s = s->next) {
-        row_add(in, cd, m, s);
+        row_add(in, cd, m, s, recent_before);
     }
     cd->last_seen_us = in->tick_wall_us;
     core_batch_touch(in, cd);
