@@ -117,9 +117,8 @@ static enum err read_sample(struct arena *arena, const struct db_result *r, int 
     return sample_sort(ret_sample, &twice);
 }
 
-/* All stored samples from a time on: into the engine, the newest values, the recent ones. */
-static enum err load_samples(struct load *l, struct db *db, int64_t from_us,
-                             int64_t latest_after_us)
+/* All stored samples from a time on: into the engine and the newest values. */
+static enum err load_samples(struct load *l, struct db *db, int64_t from_us)
 {
     struct db_params p = {0};
     db_int(&p, l->cd->id);
@@ -136,7 +135,7 @@ static enum err load_samples(struct load *l, struct db *db, int64_t from_us,
         if (e == ERR_OK && l->engine != NULL) {
             e = engine_replay(l->engine, &s, (int32_t)db_get_int(r, i, 2), received_us, &l->out);
         }
-        if (e == ERR_OK && (latest_after_us == CLOCK_NONE || s.ts_us > latest_after_us)) {
+        if (e == ERR_OK) {
             core_latest_update(&l->filled, &s);
         }
         l->watermark_us = s.ts_us > l->watermark_us ? s.ts_us : l->watermark_us;
@@ -361,7 +360,7 @@ static enum err load_all(struct load *l, struct db *db)
     }
     if (e == ERR_OK && !saved) {
         /* Never saved: a new device, or the server died within its first seconds. */
-        e = load_samples(l, db, CLOCK_MIN_US, CLOCK_NONE);
+        e = load_samples(l, db, CLOCK_MIN_US);
     }
     int64_t saved_us = l->watermark_us;
     if (e == ERR_OK) {
@@ -371,10 +370,13 @@ static enum err load_all(struct load *l, struct db *db)
     buf_fini(&state);
     if (e == ERR_OK) {
         int64_t from_us = l->engine == NULL ? CLOCK_NONE : engine_history_from(l->engine);
-        if (saved_us != CLOCK_NONE && (from_us == CLOCK_NONE || from_us > saved_us)) {
-            from_us = saved_us;
+        /* What came out of order after the state was saved may be the newest of its metrics. */
+        int64_t unsaved_us =
+            saved_us == CLOCK_NONE ? CLOCK_NONE : saved_us - l->in->conf->lateness_us;
+        if (saved_us != CLOCK_NONE && (from_us == CLOCK_NONE || from_us > unsaved_us)) {
+            from_us = unsaved_us;
         }
-        e = load_samples(l, db, from_us == CLOCK_NONE ? CLOCK_MIN_US : from_us, saved_us);
+        e = load_samples(l, db, from_us == CLOCK_NONE ? CLOCK_MIN_US : from_us);
     }
     if (e == ERR_OK && l->engine != NULL) {
         engine_replay_end(l->engine, &l->out);
@@ -427,6 +429,17 @@ static void load_renumber(struct engine_event *first, int64_t id)
     }
 }
 
+/* Newest values that the last flush did not have. */
+static bool load_has_news(const struct core_device *cd)
+{
+    for (uint32_t i = 0; i < cd->latest_count; i++) {
+        if (cd->latest[i].dirty) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void load_done(struct mail *m)
 {
     struct load *l = CONTAINER_OF(m, struct load, back);
@@ -474,6 +487,9 @@ static void load_done(struct mail *m)
     if (l->out.first != NULL) {
         core_effects(in, cd, &l->out);
         core_batch_touch(in, cd);
+    }
+    if (load_has_news(cd)) {
+        core_dirty(in, cd);
     }
     load_free(l);
     core_loaded(in, cd);

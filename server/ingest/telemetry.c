@@ -230,7 +230,9 @@ void core_latest_update(struct core_device *cd, const struct sample *s)
         struct core_latest *l = at < cd->latest_count && cd->latest[at].metric == v->metric
                                     ? &cd->latest[at]
                                     : latest_slot(cd, at, v->metric);
-        if (l->ts_us != CLOCK_NONE && s->ts_us < l->ts_us) {
+        bool known = l->ts_us == s->ts_us && l->extra == NULL && v->kind == VALUE_NUMBER &&
+                     l->value == v->number;
+        if (known || (l->ts_us != CLOCK_NONE && s->ts_us < l->ts_us)) {
             continue;
         }
         l->ts_us = s->ts_us;
