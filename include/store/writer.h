@@ -24,11 +24,14 @@ NODISCARD enum err writer_new(const struct conf *conf, struct writer **ret_write
 /* Connects and takes the lane over: after this an older server with the same database can commit
  * nothing more. */
 NODISCARD enum err writer_start(struct writer *w);
-/* Takes b until its `done` runs. After writer_stop() the status is ERR_CLOSED and nothing was
- * committed. */
+/* Takes b until its `done` runs. ERR_OK: committed. After writer_stop(), and after any batch that
+ * was given up, the status is ERR_CLOSED and nothing was committed: later batches build upon
+ * earlier ones. */
 void writer_submit(struct writer *w, struct batch *b);
 /* While on, a batch that cannot be committed comes back with the status ERR_SKIP, its tickets
- * untouched, after the try that is under way. It may be submitted again, before any later one. */
+ * untouched, after the try that is under way, and so do all submitted after it, untried: the first
+ * may have been committed without an answer. They are to be submitted again in the same order,
+ * after it was switched off. */
 void writer_recall(struct writer *w, bool on);
 bool writer_is_up(const struct writer *w);   /* any thread */
 bool writer_is_safe(const struct writer *w); /* any thread: fsync and full_page_writes are on */

@@ -29,6 +29,10 @@ struct writer {
     int old_backend; /* process id of the connection that was lost, to end it before its work is
                         tried again */
     atomic_bool up, safe, usurped, stopping, recall;
+    /* The writer's thread only: a batch went back uncommitted, or perhaps committed without our
+     * knowing. No later one may overtake it, nor be taken for it when the lane's number is read. */
+    bool recalled;
+    bool gave_up; /* the same, and it will not come again */
 };
 
 /* The session's own table for rows that may be stored already, and the function that says which of
@@ -282,11 +286,25 @@ static void writer_answer(struct batch *b, enum err status)
     }
 }
 
+/* What follows from a batch builds upon all before it, so the first one that fails ends the order.
+ */
+static enum err writer_commit_in_order(struct writer *w, struct batch *b)
+{
+    w->recalled = w->recalled && atomic_load(&w->recall);
+    if (w->gave_up || w->recalled) {
+        return w->gave_up ? ERR_CLOSED : ERR_SKIP;
+    }
+    enum err e = batch_err(b) != ERR_OK ? batch_err(b) : writer_insist(w, b);
+    w->recalled = e == ERR_SKIP;
+    w->gave_up = e != ERR_OK && e != ERR_SKIP;
+    return e;
+}
+
 static void writer_run(struct mail *m)
 {
     struct batch *b = CONTAINER_OF(m, struct batch, mail);
     struct writer *w = b->writer;
-    b->status = batch_err(b) != ERR_OK ? batch_err(b) : writer_insist(w, b);
+    b->status = writer_commit_in_order(w, b);
     if (b->status == ERR_OK) {
         writer_count(b);
     }

@@ -236,6 +236,64 @@ static void survives_lost_connections(struct fixture *f)
            5);
 }
 
+/* The first batch is committed, as far as the lane's number says, but its answer is lost; the
+ * second was submitted behind it. It must neither be committed before the first nor be taken for
+ * it. */
+static void recalled_batches_keep_their_order(struct fixture *f)
+{
+    struct batch *b[2];
+    struct waiter w[2];
+    CHECK(db_script(f->db, "BEGIN; SELECT FROM writer_lanes FOR UPDATE") == ERR_OK);
+    writer_recall(f->writer, true);
+    for (int i = 0; i < 2; i++) {
+        b[i] = batch_new();
+        message(b[i], &w[i]);
+        row(f, b[i], (300 + i) * CLOCK_SECOND_US, 1.0, (struct view){NULL, 0}, false);
+        batch_on_done(b[i], batch_done, f);
+        writer_submit(f->writer, b[i]);
+    }
+    while (query_int(f, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity,"
+                        " pg_stat_clear_snapshot() WHERE application_name = 'signalbox-writer' AND"
+                        " wait_event_type = 'Lock'") == 0) {
+    }
+    CHECK(db_script(f->db, "UPDATE writer_lanes SET seq = seq + 1; COMMIT") == ERR_OK);
+    CHECK(sem_wait(&f->done) == 0 && sem_wait(&f->done) == 0);
+    expect(f, "a batch whose outcome is unknown comes back", batch_status(b[0]), ERR_SKIP);
+    expect(f, "and the one behind it too", batch_status(b[1]), ERR_SKIP);
+    writer_recall(f->writer, false);
+    expect(f, "submitted again, the first is settled by the lane's number", commit(f, b[0]),
+           ERR_OK);
+    expect(f, "and the second is committed", commit(f, b[1]), ERR_OK);
+    expect(f, "with its row",
+           query_int(f, "SELECT count(*) FROM samples WHERE ts = to_timestamp(301)"), 1);
+    batch_free(b[0]);
+    batch_free(b[1]);
+}
+
+static void commits_nothing_after_a_batch_that_was_given_up(struct fixture *f)
+{
+    struct writer *other = NULL;
+    CHECK(writer_new(&f->conf, &other) == ERR_OK && writer_start(other) == ERR_OK);
+    struct writer *kept = f->writer;
+    f->writer = other;
+    struct batch *b = batch_new();
+    struct waiter w;
+    message(b, &w);
+    batch_latest(b, 1, 1, 0, 0.0, VIEW("no JSON"));
+    expect(f, "a batch that is refused again and again is given up", commit(f, b) == ERR_OK, 0);
+    batch_reset(b);
+    message(b, &w);
+    row(f, b, 400 * CLOCK_SECOND_US, 1.0, (struct view){NULL, 0}, false);
+    expect(f, "what was built upon it is not committed", commit(f, b), ERR_CLOSED);
+    expect(f, "nor acknowledged", w.status, ERR_CLOSED);
+    expect(f, "nor stored",
+           query_int(f, "SELECT count(*) FROM samples WHERE ts = to_timestamp(400)"), 0);
+    batch_free(b);
+    f->writer = kept;
+    writer_stop(other);
+    writer_free(other);
+}
+
 static void gives_way_to_another_server(struct fixture *f)
 {
     struct writer *other = NULL;
@@ -278,7 +336,9 @@ int main(int argc, char **argv)
     takes_poison_out(&f);
     takes_poison_out_of_suspects(&f);
     survives_lost_connections(&f);
+    recalled_batches_keep_their_order(&f);
     gives_way_to_another_server(&f);
+    commits_nothing_after_a_batch_that_was_given_up(&f);
     struct counter_balance balance = counter_balance();
     expect(&f, "the balance holds",
            balance.received - balance.committed - balance.duplicate - balance.rejected, 0);
