@@ -20,6 +20,7 @@ struct gate {
     struct ingest_block *block; /* of this turn, or NULL */
     int64_t in_flight_max;
     struct payload_limits limits;
+    int64_t last_us; /* the newest time that a reading without one may get from what came so far */
 };
 
 static void gate_flush(void *arg)
@@ -103,6 +104,8 @@ struct gate_publish {
     const struct gate_source *from;
     struct view body; /* copied into the block */
     uint64_t number;  /* of the publish */
+    int64_t received_at_us;
+    uint32_t samples; /* of one device, at most */
     bool counted;     /* the first message of the publish carries the balance */
 };
 
@@ -129,7 +132,7 @@ static struct ingest_message *gate_message(struct gate_publish *gp, enum ingest_
     m->publish = gp->number;
     m->spooled = gp->from->spooled;
     m->packet_id = gp->from->packet_id;
-    m->received_at_us = gp->from->received_at_us;
+    m->received_at_us = gp->received_at_us;
     m->body = gp->body;
     m->payload = gp->body;
     m->topic = arena_view(&b->arena, gp->from->topic);
@@ -214,6 +217,7 @@ static enum err gate_telemetry(struct gate_publish *gp)
         return ERR_FULL;
     }
     m->samples = samples;
+    gp->samples = samples.count;
     return ERR_OK;
 }
 
@@ -250,6 +254,7 @@ static enum err gate_gateway_telemetry(struct gate_publish *gp)
             return ERR_FULL;
         }
         m->samples = d->samples;
+        gp->samples = d->samples.count > gp->samples ? d->samples.count : gp->samples;
     }
     return ERR_OK;
 }
@@ -368,7 +373,16 @@ enum err gate_take(struct gate *g, const struct gate_source *from)
     struct gate_publish gp = {.gate = g, .from = from};
     gp.number = 1 + atomic_fetch_add_explicit(&g->in->publishes, 1, memory_order_relaxed);
     gp.body = arena_view(&b->arena, from->payload);
+    /* Readings without a time get that of their message and the microseconds after it. So no two
+     * messages share one, and the time of a reading follows from its message alone: it is the same
+     * whether the message goes straight into a batch or through the spool. */
+    bool fresh = !from->spooled;
+    gp.received_at_us =
+        fresh && from->received_at_us <= g->last_us ? g->last_us + 1 : from->received_at_us;
     enum err e = gp.body.data == NULL && from->payload.len > 0 ? ERR_FULL : gate_route(&gp);
+    if (fresh) {
+        g->last_us = gp.received_at_us + (gp.samples > 1 ? gp.samples - 1 : 0);
+    }
     if (b->count >= GATE_BLOCK_MESSAGES) {
         gate_flush(g);
     }

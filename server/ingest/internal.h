@@ -210,6 +210,7 @@ struct ingest {
     atomic_int_fast64_t in_flight;  /* messages between a gate and their commit */
     atomic_bool starved;            /* a gate refused something */
     int64_t tick_wall_us;           /* the wall clock of this turn */
+    int64_t op_last_us;             /* as the gates' last_us, for readings by HTTP */
 };
 
 /* core.c */

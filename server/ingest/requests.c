@@ -245,7 +245,9 @@ static void op_telemetry(struct ingest *in, struct api_op *op)
     m->ticket = &t->ticket;
     m->op = op;
     m->counts = true;
-    m->received_at_us = in->tick_wall_us;
+    /* A time of its own, as the gates give it. */
+    m->received_at_us = in->tick_wall_us > in->op_last_us ? in->tick_wall_us : in->op_last_us + 1;
+    in->op_last_us = m->received_at_us + (m->samples.count > 1 ? m->samples.count - 1 : 0);
     b->first = m;
     b->count = 1;
     b->holds = 1;

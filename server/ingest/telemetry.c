@@ -284,24 +284,21 @@ static void recent_add(struct core_device *cd, int64_t ts_us, int32_t digest, ui
 }
 
 /* The sample's time when the device gave none: that of its first delivery if this is a redelivery,
- * else now, but later than the one before, so that two equal readings stay two. */
+ * else that of its message, later by a microsecond for each sample before it, so that two equal
+ * readings stay two. `at` is its place in the message, `before` as for recent_time(). */
 static int64_t server_time(struct core_device *cd, const struct ingest_message *m, int32_t digest,
-                           uint32_t before, bool *ret_again)
+                           uint32_t at, uint32_t before, bool *ret_again)
 {
-    if (m->spooled) {
-        *ret_again = true; /* it may have been read before: always the same time */
-        return m->received_at_us;
+    int64_t again_us = m->dup ? recent_time(cd, digest, m->packet_id, before) : CLOCK_NONE;
+    if (again_us != CLOCK_NONE) {
+        *ret_again = true;
+        return again_us;
     }
-    if (m->dup) {
-        int64_t ts_us = recent_time(cd, digest, m->packet_id, before);
-        if (ts_us != CLOCK_NONE) {
-            *ret_again = true;
-            return ts_us;
-        }
-    }
-    *ret_again = false;
-    recent_add(cd, cd->last_received_us, digest, m->packet_id);
-    return cd->last_received_us;
+    /* What is in the spool may have been read before: always the same time. */
+    *ret_again = m->spooled;
+    int64_t ts_us = m->spooled ? m->received_at_us + at : cd->last_received_us;
+    recent_add(cd, ts_us, digest, m->packet_id);
+    return ts_us;
 }
 
 static bool row_rules(struct ingest *in, struct core_device *cd, const struct sample *s,
@@ -337,9 +334,9 @@ static bool row_rules(struct ingest *in, struct core_device *cd, const struct sa
     return suspect;
 }
 
-/* recent_before: cd->recent_next when the message began. */
+/* at: the sample's place in its message. recent_before: cd->recent_next when the message began. */
 static void row_add(struct ingest *in, struct core_device *cd, const struct ingest_message *m,
-                    struct sample *s, uint32_t recent_before)
+                    struct sample *s, uint32_t at, uint32_t recent_before)
 {
     cd->last_received_us =
         m->received_at_us > cd->last_received_us ? m->received_at_us : cd->last_received_us + 1;
@@ -351,7 +348,7 @@ static void row_add(struct ingest *in, struct core_device *cd, const struct inge
     bool suspect = m->dup;
     if (s->ts_us == CLOCK_NONE) {
         bool again = false;
-        s->ts_us = server_time(cd, m, row.digest, recent_before, &again);
+        s->ts_us = server_time(cd, m, row.digest, at, recent_before, &again);
         row.flags = SAMPLE_SERVER_TS | (int32_t)((uint32_t)m->packet_id << 16);
         suspect = suspect || again;
     }
@@ -380,8 +377,9 @@ void core_telemetry(struct ingest *in, struct core_device *cd, struct ingest_mes
     batch_message(core_batch(in), m->ticket, ERR_OK, m->counts);
     spooling_keep(in, m);
     uint32_t recent_before = cd->recent_next;
+    uint32_t at = 0;
     for (struct sample *s = m->samples.first; s != NULL; s = s->next) {
-        row_add(in, cd, m, s, recent_before);
+        row_add(in, cd, m, s, at++, recent_before);
     }
     cd->last_seen_us = in->tick_wall_us;
     core_batch_touch(in, cd);
