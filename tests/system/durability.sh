@@ -10,7 +10,7 @@ full && server_kills=20 postgres_kills=10
 server_kills=${SIGNALBOX_KILLS:-$server_kills}
 
 start_postgres
-start_server
+start_server "${SPOOL[@]}"
 python3 "$PARTS/fault_order.py" || fail "PUBACKs are out of order"
 load_devices 200
 read -r port < <(free_ports 1)

@@ -9,7 +9,7 @@ limit=1024 devices=1500
 full && devices=3000
 
 start_postgres
-start_server
+start_server "${SPOOL[@]}"
 load_devices $devices
 stop_server
 within_limit() { # COMMAND… : it and its children may open so many files

@@ -35,7 +35,7 @@ fill() { # FOLDER : to the last byte
 }
 
 start_postgres
-start_server
+start_server "${SPOOL[@]}"
 load_devices 100
 stop_server
 stop_postgres

@@ -9,7 +9,7 @@ messages=20000 devices=100
 full && messages=200000
 
 start_postgres
-start_server
+start_server "${SPOOL[@]}"
 load_devices $devices
 read -r port < <(free_ports 1)
 proxy_start line "127.0.0.1:$port" "127.0.0.1:$SIGNALBOX_MQTT_PORT"

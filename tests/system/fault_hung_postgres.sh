@@ -1,14 +1,14 @@
 # PostgreSQL that hangs, every process of it stopped, is noticed by the server's own deadline; meanwhile the server answers, and
-# afterwards nothing is lost or doubled, whatever the old backend still commits. 30 s of it, with SIGNALBOX_FULL=1 120 s.
+# afterwards nothing is lost or doubled, whatever the old backend still commits. 24 s of it, with SIGNALBOX_FULL=1 120 s.
 # shellcheck shell=bash source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=parts/fault.sh
 . "$(dirname "${BASH_SOURCE[0]}")/parts/fault.sh"
-hung=30 commit_timeout=4
+hung=24 commit_timeout=4
 full && hung=120 commit_timeout=15
 
 start_postgres
-start_server commit_timeout=${commit_timeout}s
+start_server "${SPOOL[@]}" commit_timeout=${commit_timeout}s
 load_devices 100
 token=$(device pinger)
 watch_start --ping "$token"

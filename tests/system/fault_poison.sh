@@ -8,7 +8,7 @@ messages=200000 share=60
 full && messages=2000000 share=80 # % of the throughput without bad ones; a short measurement is less sure
 
 start_postgres
-start_server
+start_server "${SPOOL[@]}"
 load_devices 100
 sql "ALTER TABLE samples ADD CONSTRAINT refuse_666 CHECK (value IS DISTINCT FROM 666)"
 watch_start

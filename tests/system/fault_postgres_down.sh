@@ -8,7 +8,7 @@ down=12 budget=5000
 full && down=600 budget=50000
 
 start_postgres
-start_server messages_in_flight_max=$budget
+start_server "${SPOOL[@]}" messages_in_flight_max=$budget
 load_devices 200
 token=$(device pinger)
 watch_start --ping "$token"

@@ -14,7 +14,7 @@ mkdir -p "$between"
 proxy_start db "$between/.s.PGSQL.5432" "$(postgres_socket_path)" --postgres
 create_server
 setting_put "$SIGNALBOX_CONFIG" database_url "host=$between dbname=signalbox user=signalbox"
-start_server commit_timeout=5s
+start_server "${SPOOL[@]}" commit_timeout=5s
 load_devices 100
 watch_start
 load_start --seconds 1d --rate 1000 --values 5 --server-ts 50% --drain 60s
@@ -56,12 +56,9 @@ while ((killed < kill_goal)); do
 done
 if full; then # the same over TCP, where a line can also be reset
     stop_server
-    stop_postgres
-    read -r port proxied_port < <(free_ports 2)
-    echo "host all all 127.0.0.1/32 trust" >>"$TEST_PG/data/pg_hba.conf"
-    start_postgres "listen_addresses=127.0.0.1" "port=$port" 2>/dev/null || true
-    proxy_start tcp "127.0.0.1:$proxied_port" "127.0.0.1:$port" --postgres
-    start_server "database_url=host=127.0.0.1 port=$proxied_port dbname=signalbox user=signalbox sslmode=disable gssencmode=disable"
+    read -r port < <(free_ports 1)
+    proxy_start tcp "127.0.0.1:$port" "$(postgres_socket_path)" --postgres
+    start_server "database_url=host=127.0.0.1 port=$port dbname=signalbox user=signalbox sslmode=disable gssencmode=disable"
     order tcp swallow 3
     sleep 30
     order tcp swallow 0

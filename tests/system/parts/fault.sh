@@ -17,6 +17,9 @@ LOAD_SECRET=fault-secret
 LOAD_BOOKS=()
 PARTS=$SIGNALBOX_ROOT/tests/system/parts
 MOMENTS=$SIGNALBOX_TEST_DIR/moments
+# Without the second durable tier, so that its absence is not what is tested; SIGNALBOX_SPOOL=1: with it.
+SPOOL=(spool_dir=)
+[[ ${SIGNALBOX_SPOOL:-} != 1 ]] || SPOOL=("spool_dir=$TEST_VAR/spool" spool_after=1s)
 full() { [[ ${SIGNALBOX_FULL:-} == 1 ]]; }
 
 figure() { printf '%-58s %s\n' "$1" "$2"; }
