@@ -223,7 +223,8 @@ static void check_reported(const struct sim *s, const struct dev *d)
     }
 }
 
-/* The newest value of each metric, by event time, of the samples that rules may see. */
+/* The newest value of each metric, by event time, of the samples that rules may see. Those newer
+ * than the saved watermark are merged in by the query. */
 static void check_latest(const struct sim *s, int32_t device_id, int32_t metric)
 {
     const struct pg_samples *t = &s->pg->samples[device_id];
@@ -231,7 +232,8 @@ static void check_latest(const struct sim *s, int32_t device_id, int32_t metric)
     for (uint32_t i = t->count; i > 0 && newest_us == CLOCK_NONE; i--) {
         const struct pg_sample *row = t->items[i - 1];
         const struct pg_shape *shape = row->shape == 0 ? NULL : pg_shape(s->pg, row->shape);
-        bool skip = (row->flags & (SAMPLE_LATE | SAMPLE_CLOCK)) != 0;
+        bool skip = (row->flags & (SAMPLE_LATE | SAMPLE_CLOCK)) != 0 ||
+                    row->ts_us > s->pg->states[device_id].watermark_us;
         for (uint32_t k = 0; shape != NULL && !skip && k < shape->count; k++) {
             newest_us = shape->metrics[k] == metric ? row->ts_us : newest_us;
         }

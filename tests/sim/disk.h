@@ -13,6 +13,7 @@ struct disk_record {
 
 struct disk_segment {
     uint64_t number;
+    bool going; /* is being removed */
     struct disk_record *items;
     uint32_t count, cap;
 };

@@ -29,6 +29,7 @@ static struct spool *of_this_life;
 
 struct disk *disk_new(void)
 {
+    of_this_life = NULL;
     return world_alloc(sizeof(struct disk));
 }
 
@@ -62,6 +63,7 @@ static struct disk_segment *segment_at(struct disk *d, uint64_t number)
 static void segment_remove(struct disk *d, struct disk_segment *g)
 {
     sim_log("spool: segment %llu goes, %u records", (unsigned long long)g->number, g->count);
+    g->going = true;
     check_spool_released(g);
     segment_free(g);
     uint32_t at = (uint32_t)(g - d->items);
