@@ -1,8 +1,10 @@
 /*
  * Opening: the folder, its lock, the segments that are there.
  *
- * The newest of them may end in a group that was never acknowledged. It is cut off here, once: in
- * later runs this segment is no longer the newest, and damage in it is damage.
+ * The newest of them may end in a group that was never acknowledged, and what is read of it may be
+ * in the kernel's memory only: the run before may have ended after a failed fdatasync(). So its
+ * good records are written to a new file here, once: in later runs this segment is no longer the
+ * newest, and damage in it is damage.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -136,6 +138,26 @@ static enum err identify(struct spool_disk *d, struct spool_segment *seg)
     return e;
 }
 
+/* The good records in a new file. When there is no space for it, the rest is cut off in place. */
+static enum err rewrite(struct spool_disk *d, struct spool_segment *seg)
+{
+    if (seg->end == SPOOL_HEADER_BYTES) {
+        return ERR_OK; /* is removed */
+    }
+    struct spool_segment fresh = *seg;
+    fresh.file_bytes = seg->end;
+    enum err e = spool_segment_make(&d->dir, &fresh, seg);
+    if (e == ERR_FULL) {
+        return spool_segment_cut(&d->dir, seg);
+    }
+    if (e == ERR_OK) {
+        spool_segment_close(seg);
+        *seg = fresh;
+        e = d->dir.io->sync_dir(d->dir.fd) == 0 ? ERR_OK : spool_io_err();
+    }
+    return e == ERR_SHORT || e == ERR_MALFORMED ? ERR_IO : e; /* it could be read just now */
+}
+
 /* What follows the last good record of the newest segment was never acknowledged. */
 static enum err cut_tail(struct spool_disk *d, struct spool_segment *seg)
 {
@@ -154,7 +176,7 @@ static enum err cut_tail(struct spool_disk *d, struct spool_segment *seg)
                 LOG_I("good_records", seg->records), LOG_I("good_bytes", seg->end));
         }
         uint64_t before = seg->file_bytes;
-        e = spool_segment_cut(&d->dir, seg);
+        e = rewrite(d, seg);
         d->file_bytes -= (int64_t)(before - seg->file_bytes);
     }
     spool_segment_close(seg);

@@ -264,9 +264,6 @@ enum err spool_segment_scan(const struct spool_dir *dir, struct spool_segment *s
 
 enum err spool_segment_cut(const struct spool_dir *dir, struct spool_segment *seg)
 {
-    if (seg->end == seg->file_bytes) {
-        return ERR_OK;
-    }
     if (dir->io->truncate(seg->fd, (off_t)seg->end) != 0 || dir->io->sync_data(seg->fd) != 0) {
         return spool_io_err();
     }

@@ -215,6 +215,21 @@ static void settle(struct file *f, bool whole)
     f->last = &f->first;
 }
 
+/* What a failed write may do to the sectors it was for: also the part that was synced before. */
+static void ruin(struct file *f)
+{
+    size_t from = SIZE_MAX;
+    size_t to = 0;
+    for (const struct change *c = f->first; c != NULL; c = c->next) {
+        from = c->at < from ? c->at : from;
+        to = c->at + c->len > to ? c->at + c->len : to;
+    }
+    settle(f, false);
+    for (size_t at = from == SIZE_MAX ? to : from - from % SECTOR; at < to && at < f->size; at++) {
+        f->synced[at] ^= 0x5A;
+    }
+}
+
 static void remember(struct file *f, uint64_t at, const void *data, size_t len, bool cut)
 {
     struct change *c = malloc(sizeof(*c) + len);
@@ -325,7 +340,9 @@ static ssize_t shadow_write(int fd, const void *data, size_t len, off_t at)
 static int shadow_sync_data(int fd)
 {
     if (fails()) {
-        if (!sh.cut) {
+        if (!sh.cut && !sh.lasting && sh.cut_at == 0) {
+            ruin(file_of(fd));
+        } else if (!sh.cut) {
             settle(file_of(fd), false);
         }
         return -1;

@@ -4,8 +4,9 @@
  *
  * The model: a write counts when its file was synced, before that each 512-byte sector of it may
  * have arrived or not. A failed sync is final: what it should have written arrived in part, and a
- * later sync does not make it good. Names count when the folder was synced, before that the first
- * few changes of them may have arrived.
+ * later sync does not make it good; when it is the only fault of the run, the sectors may be
+ * ruined, with what was in them before. Names count when the folder was synced, before that the
+ * first few changes of them may have arrived.
  *
  * One at a time: the state is static, as the calls have no place for a context. Threads: one.
  */

@@ -57,7 +57,7 @@ static uint64_t read_on(struct spool *s, struct sink *sink, uint64_t next)
     return next;
 }
 
-Test(spool, a_hundred_thousand_records_come_back_and_the_files_go, .timeout = 120)
+Test(spool, a_hundred_thousand_records_come_back_and_the_files_go)
 {
     enum { RECORDS = 100000, GROUP = 250 };
     char path[RIG_PATH_SIZE];
@@ -99,7 +99,7 @@ Test(spool, a_hundred_thousand_records_come_back_and_the_files_go, .timeout = 12
     rig_remove(path);
 }
 
-Test(spool, many_requests_at_once_are_answered_in_order, .timeout = 60)
+Test(spool, many_requests_at_once_are_answered_in_order)
 {
     enum { WRITES = 200, GROUP = 10 };
     char path[RIG_PATH_SIZE];
