@@ -12,7 +12,7 @@
 
 /* --- the list of segments --- */
 
-static bool is_unread(const struct spool_disk *d, const struct spool_segment *seg)
+bool spool_disk_is_unread(const struct spool_disk *d, const struct spool_segment *seg)
 {
     if (seg->released || seg->number < d->read_segment) {
         return false;
@@ -25,7 +25,7 @@ void spool_disk_publish(struct spool_disk *d)
 {
     bool unread = false;
     for (size_t i = d->count; i > 0 && !unread; i--) {
-        unread = is_unread(d, d->segments[i - 1]);
+        unread = spool_disk_is_unread(d, d->segments[i - 1]);
     }
     atomic_store(&d->unread, unread);
     atomic_store(&d->bytes, d->file_bytes);
@@ -183,8 +183,7 @@ static enum err heal(struct spool_disk *d)
     return ERR_OK;
 }
 
-/* Nothing is appended any more; what it holds stays to be read. */
-static void seal(struct spool_disk *d)
+void spool_disk_seal(struct spool_disk *d)
 {
     if (d->open != NULL) {
         spool_segment_close(d->open);
@@ -194,7 +193,7 @@ static void seal(struct spool_disk *d)
 
 static enum err begin_segment(struct spool_disk *d)
 {
-    seal(d);
+    spool_disk_seal(d);
     struct spool_segment seg = {.number = d->next_number,
                                 .begun_us = clock_wall_us(),
                                 .file_bytes = (uint64_t)d->limits.segment_bytes,
@@ -302,7 +301,7 @@ static enum err append_large(struct spool_disk *d, uint8_t *data, size_t len)
     return e;
 }
 
-static void remove_released(struct spool_disk *d)
+void spool_disk_remove_released(struct spool_disk *d)
 {
     for (size_t i = d->count; i > 0; i--) {
         if (d->segments[i - 1]->released) {
@@ -335,7 +334,7 @@ enum err spool_disk_append(struct spool_disk *d, struct buf *records)
     if (e != ERR_OK || count == 0) {
         return e; /* the caller's mistake, not the disk's */
     }
-    remove_released(d);
+    spool_disk_remove_released(d);
     size_t capacity = (size_t)d->limits.segment_bytes - SPOOL_HEADER_BYTES;
     e = records->len > capacity ? append_large(d, records->data, records->len)
                                 : append_group(d, records->data, records->len, count);
@@ -345,117 +344,4 @@ enum err spool_disk_append(struct spool_disk *d, struct buf *records)
     say_state(d, e);
     spool_disk_publish(d);
     return e;
-}
-
-/* --- reading and releasing --- */
-
-static struct spool_segment *reading(struct spool_disk *d)
-{
-    size_t i = 0;
-    while (i < d->count && (d->segments[i]->number < d->read_segment || d->segments[i]->released)) {
-        i++;
-    }
-    if (i == d->count) {
-        return NULL;
-    }
-    struct spool_segment *seg = d->segments[i];
-    if (seg->number != d->read_segment) {
-        d->read_segment = seg->number;
-        d->read_at = SPOOL_HEADER_BYTES;
-        d->read_sequence = 1;
-    }
-    return seg;
-}
-
-/* Opens the file and finds its end. ERR_OK too when it turns out to be bad. */
-static enum err prepare(struct spool_disk *d, struct spool_segment *seg)
-{
-    enum err e = spool_segment_open(&d->dir, seg);
-    if (e == ERR_NOT_FOUND || e == ERR_TYPE) {
-        seg->end = d->read_at;
-        seg->scanned = true;
-        spool_disk_mark_bad(d, seg, "the file was taken away");
-        return ERR_OK;
-    }
-    if (e != ERR_OK || seg->scanned) {
-        return e;
-    }
-    e = spool_segment_scan(&d->dir, seg);
-    if (e == ERR_MALFORMED) {
-        spool_disk_mark_bad(d, seg, "a checksum or length is wrong");
-        return ERR_OK;
-    }
-    return e == ERR_IO && spool_disk_give_up(d, seg) ? ERR_OK : e;
-}
-
-static enum err hand_out(struct spool_disk *d, struct spool_segment *seg, struct spool_read *r)
-{
-    struct spool_parse p = {.end = SPOOL_PARSE_BAD};
-    enum err e =
-        spool_segment_read(&d->dir, seg, d->read_at, d->read_sequence, r->max_bytes, &r->bytes, &p);
-    if (e == ERR_NOMEM || (e == ERR_IO && !spool_disk_give_up(d, seg))) {
-        return e;
-    }
-    seg->failures = e == ERR_OK ? 0 : seg->failures;
-    d->read_at += p.good_bytes;
-    d->read_sequence += p.count;
-    if (e != ERR_OK || p.end == SPOOL_PARSE_BAD ||
-        (p.end == SPOOL_PARSE_END && d->read_at < seg->end)) {
-        seg->end = d->read_at;
-        seg->records = d->read_sequence - 1;
-        spool_disk_mark_bad(d, seg, "what was synced cannot be read back");
-    }
-    if (p.count > 0) {
-        seg->read = true;
-        r->count = p.count;
-        r->segment = seg->number;
-        r->segment_ends = d->read_at == seg->end && seg != d->open;
-    }
-    return ERR_OK;
-}
-
-void spool_disk_read(struct spool_disk *d, struct spool_read *r)
-{
-    buf_clear(&r->bytes);
-    r->count = 0;
-    r->segment = 0;
-    r->segment_ends = false;
-    r->status = ERR_OK;
-    struct spool_segment *seg = reading(d);
-    while (seg != NULL && r->count == 0 && r->status == ERR_OK) {
-        r->status = prepare(d, seg);
-        if (r->status == ERR_OK && d->read_at < seg->end) {
-            r->status = hand_out(d, seg, r);
-        } else if (r->status == ERR_OK && seg == d->open) {
-            break; /* all that is durable has been read */
-        } else if (r->status == ERR_OK) {
-            d->read_segment = seg->number + 1;
-            d->read_at = SPOOL_HEADER_BYTES;
-            d->read_sequence = 1;
-            spool_segment_close(seg);
-            if (!seg->read) { /* nobody else will release it */
-                spool_disk_remove(d, seg);
-            }
-        }
-        seg = reading(d);
-    }
-    spool_disk_publish(d);
-}
-
-void spool_disk_release(struct spool_disk *d, uint64_t number)
-{
-    remove_released(d);
-    for (size_t i = 0; i < d->count; i++) {
-        struct spool_segment *seg = d->segments[i];
-        if (seg->number != number || seg->released) {
-            continue;
-        }
-        if (!is_unread(d, seg)) {
-            spool_disk_remove(d, seg);
-        } else if (seg == d->open && !seg->broken) {
-            seal(d); /* something was appended meanwhile: it is read first */
-        }
-        break;
-    }
-    spool_disk_publish(d);
 }

@@ -39,12 +39,12 @@ struct spool_disk {
 NODISCARD enum err spool_disk_open(const char *path, const struct spool_limits *limits,
                                    const struct spool_io *io, struct spool_disk **ret_disk);
 void spool_disk_close(struct spool_disk *d);
-/* w->status and w->records.err are not looked at and not set. */
+/* A group; its checksums and sequence numbers are filled in. Errors: as in spool_write.status. */
 NODISCARD enum err spool_disk_append(struct spool_disk *d, struct buf *records);
 void spool_disk_read(struct spool_disk *d, struct spool_read *r);
 void spool_disk_release(struct spool_disk *d, uint64_t number);
 
-/* What follows is shared by the two files of this struct. */
+/* What follows is shared by the files of this struct. */
 void spool_disk_publish(struct spool_disk *d);
 NODISCARD enum err spool_disk_push(struct spool_disk *d, const struct spool_segment *seg);
 /* Removes the file, or sets it aside when it is bad, and forgets the segment. */
@@ -52,3 +52,7 @@ void spool_disk_remove(struct spool_disk *d, struct spool_segment *seg);
 /* A read failed: true when it was the last try and the segment is bad now. */
 NODISCARD bool spool_disk_give_up(struct spool_disk *d, struct spool_segment *seg);
 void spool_disk_mark_bad(struct spool_disk *d, struct spool_segment *seg, const char *why);
+bool spool_disk_is_unread(const struct spool_disk *d, const struct spool_segment *seg);
+/* Nothing is appended to the open segment any more; what it holds stays to be read. */
+void spool_disk_seal(struct spool_disk *d);
+void spool_disk_remove_released(struct spool_disk *d);

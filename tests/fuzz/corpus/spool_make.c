@@ -3,7 +3,8 @@
  * no part of the build:
  *
  *     cd tests/fuzz/corpus && cc -I../../../include -I../../../server -o /tmp/make spool_make.c \
- *         ../../../server/spool/format.c ../../../server/base/{buf,check,clock,lock,log}.c -lxxhash && /tmp/make
+ *         ../../../server/spool/format.c ../../../server/base/{buf,check,clock,lock,log}.c -lxxhash
+ * && /tmp/make
  */
 #include <errno.h>
 #include <stdio.h>
