@@ -147,7 +147,7 @@ static void attach_answer(struct session_mail *m, enum err status, bool present,
 static void attach_loaded(struct mail *mail)
 {
     struct session_mail *m = CONTAINER_OF(mail, struct session_mail, mail);
-    session_add(m->in, m);
+    command_book_device_ready(m->in->book, m->device->id); /* its filters are known now */
     session_mail_free(m);
 }
 
@@ -214,6 +214,9 @@ static void attach_run(struct mail *mail)
 {
     struct session_mail *m = CONTAINER_OF(mail, struct session_mail, mail);
     if (m->load_filters && !m->in->stopping) {
+        /* Known from now on: its end may be told before the filters are here, and nobody would take
+         * out a session that was added after it. */
+        session_add(m->in, m);
         store_run(m->in->store, &m->job, attach_work);
         return;
     }
