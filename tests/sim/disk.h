@@ -26,6 +26,7 @@ struct disk {
 
 struct disk *disk_new(void);
 void disk_free(struct disk *d);
-void spool_dies(void); /* the server crashes */
+bool disk_has_readable(const struct disk *d); /* not only what failed in this life */
+void spool_dies(void);                        /* the server crashes */
 /* checks.c: everything in it must be in the database. */
 void check_spool_released(const struct disk_segment *g);

@@ -97,8 +97,9 @@ static void run_until(struct sim *s, int64_t until_us)
 
 static bool at_rest(const struct sim *s)
 {
-    if (s->life == 0 || s->disk->count > 0 || checks_commands_open() || !api_is_done(s->api) ||
-        !net_is_idle(s->server.net) || atomic_load(&s->server.ingest->in_flight) != 0) {
+    if (s->life == 0 || disk_has_readable(s->disk) || checks_commands_open() ||
+        !api_is_done(s->api) || !net_is_idle(s->server.net) ||
+        atomic_load(&s->server.ingest->in_flight) != 0) {
         return false;
     }
     for (int i = 1; i <= s->device_count; i++) {

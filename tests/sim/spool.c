@@ -50,6 +50,18 @@ void disk_free(struct disk *d)
     world_free(d);
 }
 
+bool disk_has_readable(const struct disk *d)
+{
+    for (uint32_t i = 0; i < d->count; i++) {
+        for (uint32_t k = 0; k < d->items[i].count; k++) {
+            if (d->items[i].items[k].hidden_in_life != sim_get()->life) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static struct disk_segment *segment_at(struct disk *d, uint64_t number)
 {
     for (uint32_t i = 0; i < d->count; i++) {

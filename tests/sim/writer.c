@@ -24,9 +24,10 @@ struct writer {
     bool careful;
     bool up, connected;
     bool recall;
-    bool begun;   /* a transaction is open: it has not been committed */
-    bool applied; /* it has been committed; the answer is under way */
-    int64_t want; /* the lane's number after it */
+    bool begun;             /* a transaction is open: it has not been committed */
+    bool applied;           /* it has been committed; the answer is under way */
+    int64_t seq;            /* of the last batch known to be committed */
+    bool recalled, gave_up; /* a batch went back: none may overtake it */
     int64_t attempt;
     int64_t pause_us;
     int64_t commit_timeout_us;
@@ -129,7 +130,6 @@ static void next(struct writer *w)
     }
     w->careful = false;
     w->pause_us = WRITER_PAUSE_FIRST_US;
-    w->want = sim_get()->pg->seq + 1;
     sim_after(sim_delay_us(30), sim_get()->life, attempt_start, w, ++w->attempt);
 }
 
@@ -142,6 +142,9 @@ static void finish(struct writer *w, enum err status)
     w->applied = false;
     w->attempt++;
     b->status = status;
+    w->seq += status == ERR_OK;
+    w->recalled = status == ERR_SKIP;
+    w->gave_up = w->gave_up || (status != ERR_OK && status != ERR_SKIP);
     if (status != ERR_SKIP) {
         answer(b, status);
     }
@@ -252,6 +255,11 @@ static void attempt_start(void *arg, int64_t n)
     if (n != w->attempt || w->current == NULL) {
         return;
     }
+    w->recalled = w->recalled && w->recall;
+    if (w->gave_up || w->recalled) {
+        finish(w, w->gave_up ? ERR_CLOSED : ERR_SKIP);
+        return;
+    }
     if (s->pg->down || (!w->connected && s->pg->hung_until_us > s->now_us)) {
         fail(w, s->pg->down ? "PostgreSQL is down" : "no connection");
         return;
@@ -259,7 +267,7 @@ static void attempt_start(void *arg, int64_t n)
     if (!w->connected) {
         w->connected = true;
         writer_ghost_ends(true);
-        if (s->pg->seq == w->want && s->options.mutant != MUTANT_COMMIT_TWICE) {
+        if (s->pg->seq == w->seq + 1 && s->options.mutant != MUTANT_COMMIT_TWICE) {
             sim_log("writer: settled as committed");
             w->up = true;
             finish(w, ERR_OK);
@@ -288,6 +296,7 @@ enum err writer_start(struct writer *w)
         return ERR_DB_DOWN;
     }
     writer_ghost_ends(true);
+    w->seq = sim_get()->pg->seq;
     w->up = true;
     w->connected = true;
     return ERR_OK;
@@ -346,10 +355,10 @@ void writer_stop(struct writer *w)
         enum err e = ERR_OK;
         if (!w->applied && !w->connected && reachable) {
             writer_ghost_ends(true);
-            w->applied = s->pg->seq == w->want;
+            w->applied = s->pg->seq == w->seq + 1;
             w->connected = true;
         }
-        if (!w->applied && !reachable) {
+        if (w->gave_up || (!w->applied && !reachable)) {
             e = ERR_CLOSED;
         } else if (!w->applied) {
             pg_make_partitions(s->pg, w->current);
