@@ -288,6 +288,16 @@ bool db_alive(const struct db *db)
     return db != NULL && !db->broken && PQstatus(db->pg) == CONNECTION_OK;
 }
 
+bool db_still_connected(struct db *db)
+{
+    struct pollfd p = {.fd = PQsocket(db->pg), .events = POLLIN};
+    for (int i = 0; i < 4 && !db->broken && poll(&p, 1, 0) > 0;
+         i++) { /* a last word, then the end */
+        db->broken = PQconsumeInput(db->pg) == 0;
+    }
+    return db_alive(db);
+}
+
 enum err db_patience(struct db *db, int64_t us)
 {
     int64_t ms = us > 0 ? us / CLOCK_MS_US : DB_STATEMENT_TIMEOUT_S * 1000LL;

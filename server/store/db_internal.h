@@ -27,5 +27,7 @@ NODISCARD enum err db_next_result(struct db *db, int64_t deadline_us, PGresult *
 /* Takes the error of a result into db->error and gives its kind. */
 enum err db_fail(struct db *db, const PGresult *r);
 enum err db_broken(struct db *db, enum err e, const char *what);
+/* False when PostgreSQL closed the connection while nobody asked it anything, as a restart does. */
+NODISCARD bool db_still_connected(struct db *db);
 /* Waits until the socket can be written or read; ERR_TIMEOUT after the deadline. */
 NODISCARD enum err db_wait_socket(struct db *db, bool want_write, int64_t deadline_us);

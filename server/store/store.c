@@ -7,6 +7,7 @@
 #include "base/counter.h"
 #include "base/log.h"
 #include "loop/worker.h"
+#include "store/db_internal.h"
 
 struct store {
     char *url;
@@ -38,7 +39,7 @@ static void store_thread_close(void *arg, void *context)
 
 static struct db *store_connection(struct store *s, struct store_thread *t)
 {
-    if (db_alive(t->db)) {
+    if (db_alive(t->db) && db_still_connected(t->db)) {
         return t->db;
     }
     db_close(t->db);
