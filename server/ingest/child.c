@@ -12,7 +12,7 @@
  * type allows it; its messages wait until then. A device that exists belongs to its own gateway:
  * another one may not speak for it.
  */
-enum { CHILDREN_MAX = 10000 };
+enum { CHILDREN_MAX = 10000, CHILD_RETRY_MS = 500 };
 
 struct child {
     struct store_job job;
@@ -21,6 +21,7 @@ struct child {
     int32_t gateway_id;
     struct ingest_message *parked, **parked_last;
     enum err err;
+    struct loop_timer *retry;
     char type[IDENT_MAX + 1];
     char name[IDENT_MAX + 1];
 };
@@ -32,20 +33,50 @@ static void child_refuse(struct ingest *in, struct ingest_message *m, const char
     core_reject(in, m, ERR_UNKNOWN_NAME, VIEW(""), view_str(detail));
 }
 
+/* At the end of the core: not stored, so not acknowledged; what came from the spool stays there. */
+static void child_drop(struct ingest *in, struct ingest_message *m)
+{
+    if (m->ticket != NULL) {
+        ticket_drop(m->ticket, ERR_CLOSED);
+    }
+    core_message_end(in, m);
+}
+
+static void child_work(struct store_job *job, struct db *db);
+
+static void child_again(void *arg)
+{
+    struct child *c = arg;
+    loop_timer_stop(c->retry);
+    c->retry = NULL;
+    store_run(c->in->store, &c->job, child_work);
+}
+
+/* The database's fault, not the message's: the messages wait, since what was read back from the
+ * spool is acknowledged already. */
+static bool child_fault_passes(enum err e)
+{
+    return e == ERR_DB_DOWN || e == ERR_TIMEOUT || e == ERR_CONFLICT || e == ERR_NOMEM ||
+           e == ERR_IO;
+}
+
 static void child_created(struct mail *mail)
 {
     struct child *c = CONTAINER_OF(mail, struct child, back);
     struct ingest *in = c->in;
+    if (child_fault_passes(c->err) && !in->stopping) {
+        c->retry = loop_timer_start(in->loop, CHILD_RETRY_MS, child_again, c);
+        CHECK(c->retry != NULL);
+        return;
+    }
     (void)map_remove(&in->children, view_str(c->name));
     struct device *d = catalog_device(in->catalog, view_str(c->name));
     while (c->parked != NULL) {
         struct ingest_message *m = c->parked;
         c->parked = m->next_parked;
         m->next_parked = NULL;
-        if (c->err == ERR_DB_DOWN) {
-            /* A passing fault: nothing is acknowledged, the gateway sends it again. */
-            batch_message(core_batch(in), m->ticket, ERR_DB_DOWN, m->counts);
-            core_message_end(in, m);
+        if (in->stopping) {
+            child_drop(in, m);
         } else if (d == NULL) {
             child_refuse(in, m, "unknown, and its type does not allow a gateway to register it");
         } else {
@@ -137,8 +168,7 @@ void core_child(struct ingest *in, struct core_device *cd, struct ingest_message
 {
     if (m->device == NULL) {
         if (in->stopping) {
-            batch_message(core_batch(in), m->ticket, ERR_CLOSED, m->counts);
-            core_message_end(in, m);
+            child_drop(in, m);
             return;
         }
         child_park(in, m);
@@ -148,6 +178,9 @@ void core_child(struct ingest *in, struct core_device *cd, struct ingest_message
     char body[320];
     int len = snprintf(body, sizeof(body), "{\"device\":\"%s\",\"online\":%s,\"gateway\":\"%s\"}",
                        cd->device->name, m->connected ? "true" : "false", m->gateway->name);
+    if (m->connected) {
+        command_book_device_ready(in->book, cd->id);
+    }
     core_event(in, m->connected ? "device.online" : "device.offline", "info", cd->id,
                clock_wall_us(), view_of(body, (size_t)len), true);
     core_message_end(in, m);

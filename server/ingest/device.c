@@ -104,6 +104,20 @@ static void device_park(struct ingest *in, struct core_device *cd, struct ingest
     core_device_wake(in, cd);
 }
 
+/* Its session is closed, but what it sent before wants an answer. */
+void core_device_gone(struct ingest *in, struct core_device *cd)
+{
+    struct ingest_message *m = cd->parked;
+    cd->parked = NULL;
+    cd->parked_last = &cd->parked;
+    while (m != NULL) {
+        struct ingest_message *next = m->next_parked;
+        m->next_parked = NULL;
+        core_reject(in, m, ERR_UNKNOWN_NAME, VIEW(""), VIEW("the device was deleted"));
+        m = next;
+    }
+}
+
 static void device_message(struct ingest *in, struct core_device *cd, struct ingest_message *m)
 {
     switch (m->kind) {
@@ -274,7 +288,8 @@ void core_reload_for_rule(struct ingest *in, int32_t rule_id)
         if (cd == NULL || cd->state == CORE_DEVICE_COLD) {
             continue;
         }
-        bool selected = rule != NULL && (cd->device == NULL || rule_selects(rule, cd->device));
+        /* One that is loading may have taken the rules as they were. */
+        bool selected = cd->device == NULL || (rule != NULL && rule_selects(rule, cd->device));
         if (selected || cd->engine != NULL) {
             core_device_reload(in, cd);
         }

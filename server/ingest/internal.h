@@ -257,6 +257,7 @@ void core_message(struct ingest *in, struct ingest_message *m);
 void core_parked_take(struct ingest *in, void (*take)(struct ingest *in, struct ingest_message *m));
 void core_device_wake(struct ingest *in, struct core_device *cd); /* load it if it is cold */
 void core_device_reload(struct ingest *in, struct core_device *cd);
+void core_device_gone(struct ingest *in, struct core_device *cd); /* it was deleted */
 void core_device_quiet(struct ingest *in); /* after a commit: those that waited for it load again */
 void core_reload_for_rule(struct ingest *in, int32_t rule_id);
 

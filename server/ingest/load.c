@@ -513,8 +513,9 @@ void core_load(struct ingest *in, struct core_device *cd)
     load_clear_results(l);
     l->device = catalog_device_by_id(in->catalog, cd->id);
     if (l->device == NULL) {
-        cd->state = CORE_DEVICE_COLD; /* deleted meanwhile */
+        cd->state = CORE_DEVICE_COLD;
         load_free(l);
+        core_device_gone(in, cd);
         return;
     }
     CHECK(catalog_rules_for(in->catalog, l->device, &l->rules, &l->rule_count) == ERR_OK);

@@ -325,7 +325,7 @@ static void changed_run(struct mail *mail)
         struct core_device *cd = in->devices[i];
         bool hit = cd != NULL && (m->kind == CATALOG_DEVICE
                                       ? cd->id == m->id
-                                      : cd->device != NULL && cd->device->type->id == m->id);
+                                      : cd->device == NULL || cd->device->type->id == m->id);
         if (hit) {
             core_device_reload(in, cd);
         }

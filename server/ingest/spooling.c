@@ -248,10 +248,12 @@ void spooling_keep(struct ingest *in, const struct ingest_message *m)
         message_record(sp, &cb->raw, m, true);
         cb->last_publish = m->publish;
     }
-    if (buf_err(&cb->raw) == ERR_OK) {
-        head[1] = (uint32_t)(cb->raw.len - at - sizeof(head));
-        memcpy(cb->raw.data + at, head, sizeof(head));
+    if (buf_err(&cb->raw) != ERR_OK) {
+        cb->raw.len = at; /* no room: it and the later ones wait for the batch itself */
+        return;
     }
+    head[1] = (uint32_t)(cb->raw.len - at - sizeof(head));
+    memcpy(cb->raw.data + at, head, sizeof(head));
 }
 
 static void batch_spool(struct spooling *sp, struct core_batch *cb)
