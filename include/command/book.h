@@ -38,6 +38,7 @@ struct command_hooks {
                   struct view json);
     /* The next session to try after `tried` ones; false: none. */
     bool (*route)(void *arg, int32_t device_id, uint32_t tried, struct command_route *ret_route);
+    int32_t (*gateway)(void *arg, int32_t device_id); /* of a child; 0: none */
     void (*deliver)(void *arg, struct session_ref ref, struct session_delivery *d);
     const char *(*device_name)(void *arg,
                                int32_t device_id); /* "" when unknown; valid until the next call */
@@ -66,7 +67,8 @@ NODISCARD enum err command_book_cancel(struct command_book *b, int64_t id,
 void command_book_send(struct command_book *b,
                        int64_t id); /* the `sent` row is committed: the packet may leave */
 void command_book_device_ready(struct command_book *b,
-                               int32_t device_id); /* a session came or subscribed */
+                               int32_t device_id); /* a session came or subscribed; of a gateway:
+                                                      for its children too */
 void command_book_delivered(struct command_book *b, int64_t id, enum err status);
 /* ERR_NOT_FOUND: no such open command of this device; the answer is then a rejected message. */
 NODISCARD enum err command_book_answer(struct command_book *b, int32_t device_id, int64_t id,

@@ -31,6 +31,8 @@ struct command {
 struct device_commands {
     struct list commands;
     uint32_t count;
+    struct list of_gateway; /* linked if the device has one */
+    int32_t gateway_id;     /* 0: none */
 };
 
 struct command_book {
@@ -41,6 +43,7 @@ struct command_book {
     int64_t next_id;
     struct map by_id;     /* int64 -> struct command */
     struct map by_device; /* int32 -> struct device_commands */
+    struct map gateways;  /* int32 -> struct list of the struct device_commands of its children */
     struct list open;
 };
 
@@ -62,6 +65,7 @@ struct command_book *command_book_new(const struct conf *conf, const struct comm
     b->next_id = 1;
     map_init(&b->by_id);
     map_init(&b->by_device);
+    map_init(&b->gateways);
     list_init(&b->open);
     return b;
 }
@@ -85,6 +89,10 @@ void command_book_free(struct command_book *b)
     MAP_FOREACH (at, &b->by_device) {
         free(at->value);
     }
+    MAP_FOREACH (at, &b->gateways) {
+        free(at->value);
+    }
+    map_fini(&b->gateways);
     map_fini(&b->by_id);
     map_fini(&b->by_device);
     free(b);
@@ -95,13 +103,46 @@ static struct command *book_find(const struct command_book *b, int64_t id)
     return map_get(&b->by_id, key_of(&id, sizeof(id)));
 }
 
-static struct device_commands *book_device(struct command_book *b, int32_t device_id, bool create)
+/* A child's commands wait for its gateway's session as well as for its own. */
+static enum err gateway_join(struct command_book *b, struct device_commands *d)
 {
-    struct device_commands *d = map_get(&b->by_device, key_of(&device_id, sizeof(device_id)));
-    if (d != NULL || !create) {
-        return d;
+    struct view key = key_of(&d->gateway_id, sizeof(d->gateway_id));
+    struct list *children = map_get(&b->gateways, key);
+    if (children == NULL) {
+        children = calloc(1, sizeof(*children));
+        void *old = NULL;
+        if (children == NULL || map_put(&b->gateways, key, children, &old) != ERR_OK) {
+            free(children);
+            return ERR_NOMEM;
+        }
+        list_init(children);
     }
-    d = calloc(1, sizeof(*d));
+    list_push_back(children, &d->of_gateway);
+    return ERR_OK;
+}
+
+static void gateway_leave(struct command_book *b, struct device_commands *d)
+{
+    if (!list_linked(&d->of_gateway)) {
+        return;
+    }
+    struct view key = key_of(&d->gateway_id, sizeof(d->gateway_id));
+    struct list *children = map_get(&b->gateways, key);
+    list_remove(&d->of_gateway);
+    if (list_empty(children)) {
+        (void)map_remove(&b->gateways, key);
+        free(children);
+    }
+}
+
+static struct device_commands *book_device(const struct command_book *b, int32_t device_id)
+{
+    return map_get(&b->by_device, key_of(&device_id, sizeof(device_id)));
+}
+
+static struct device_commands *book_device_add(struct command_book *b, int32_t device_id)
+{
+    struct device_commands *d = calloc(1, sizeof(*d));
     void *old = NULL;
     if (d == NULL ||
         map_put(&b->by_device, key_of(&device_id, sizeof(device_id)), d, &old) != ERR_OK) {
@@ -109,6 +150,12 @@ static struct device_commands *book_device(struct command_book *b, int32_t devic
         return NULL;
     }
     list_init(&d->commands);
+    d->gateway_id = b->hooks.gateway(b->hooks.arg, device_id);
+    if (d->gateway_id != 0 && gateway_join(b, d) != ERR_OK) {
+        (void)map_remove(&b->by_device, key_of(&device_id, sizeof(device_id)));
+        free(d);
+        return NULL;
+    }
     return d;
 }
 
@@ -117,7 +164,8 @@ static struct command *book_add(struct command_book *b, int64_t id, int32_t devi
                                 char *params, char *origin)
 {
     struct command *c = calloc(1, sizeof(*c));
-    struct device_commands *d = book_device(b, device_id, true);
+    struct device_commands *d = book_device(b, device_id);
+    d = d == NULL ? book_device_add(b, device_id) : d;
     void *old = NULL;
     if (c == NULL || d == NULL || method == NULL || params == NULL || origin == NULL ||
         map_put(&b->by_id, key_of(&id, sizeof(id)), c, &old) != ERR_OK) {
@@ -141,12 +189,13 @@ static struct command *book_add(struct command_book *b, int64_t id, int32_t devi
 
 static void book_remove(struct command_book *b, struct command *c)
 {
-    struct device_commands *d = book_device(b, c->device_id, false);
+    struct device_commands *d = book_device(b, c->device_id);
     list_remove(&c->of_device);
     list_remove(&c->open);
     (void)map_remove(&b->by_id, key_of(&c->id, sizeof(c->id)));
     if (--d->count == 0) {
         (void)map_remove(&b->by_device, key_of(&c->device_id, sizeof(c->device_id)));
+        gateway_leave(b, d);
         free(d);
     }
     command_free(c);
@@ -301,16 +350,26 @@ void command_book_send(struct command_book *b, int64_t id)
     b->hooks.deliver(b->hooks.arg, route.ref, d);
 }
 
-void command_book_device_ready(struct command_book *b, int32_t device_id)
+static void book_try_all(struct command_book *b, const struct device_commands *d)
 {
-    struct device_commands *d = book_device(b, device_id, false);
-    if (d == NULL) {
-        return;
-    }
     LIST_FOREACH (at, &d->commands) {
         struct command *c = CONTAINER_OF(at, struct command, of_device);
         c->tried = 0;
         book_try(b, c);
+    }
+}
+
+void command_book_device_ready(struct command_book *b, int32_t device_id)
+{
+    const struct device_commands *d = book_device(b, device_id);
+    if (d != NULL) {
+        book_try_all(b, d);
+    }
+    const struct list *children = map_get(&b->gateways, key_of(&device_id, sizeof(device_id)));
+    if (children != NULL) {
+        LIST_FOREACH (at, children) {
+            book_try_all(b, CONTAINER_OF(at, struct device_commands, of_gateway));
+        }
     }
 }
 
@@ -341,7 +400,7 @@ void command_book_delivered(struct command_book *b, int64_t id, enum err status)
 enum err command_book_create(struct command_book *b, const struct command_new *n, int64_t *ret_id,
                              enum command_state *ret_state)
 {
-    struct device_commands *d = book_device(b, n->device_id, false);
+    struct device_commands *d = book_device(b, n->device_id);
     if (d != NULL && d->count >= b->per_device_max) {
         return ERR_FULL;
     }

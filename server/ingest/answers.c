@@ -64,6 +64,15 @@ static bool book_route(void *arg, int32_t device_id, uint32_t tried,
     return found;
 }
 
+static int32_t book_gateway(void *arg, int32_t device_id)
+{
+    struct ingest *in = arg;
+    struct device *d = catalog_device_by_id(in->catalog, device_id);
+    int32_t gateway = d == NULL ? 0 : d->gateway;
+    device_drop(d);
+    return gateway;
+}
+
 static void book_deliver(void *arg, struct session_ref ref, struct session_delivery *d)
 {
     struct ingest *in = arg;
@@ -87,6 +96,7 @@ struct command_book *core_book_new(struct ingest *in)
                                                     .send_after_commit = book_send_after_commit,
                                                     .event = book_event,
                                                     .route = book_route,
+                                                    .gateway = book_gateway,
                                                     .deliver = book_deliver,
                                                     .device_name = book_device_name});
 }

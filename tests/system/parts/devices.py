@@ -113,7 +113,8 @@ def rules_act():
 
 
 def gateways():
-    g = Client(MQTT_PORT, CA, "gw", device("gw-1"))
+    token = device("gw-1")
+    g = Client(MQTT_PORT, CA, "gw", token)
     check("a gateway's readings are acknowledged", g.publish("v1/gateway/telemetry", json.dumps(
         {"child-a": [{"ts": 1700000000000, "values": {"t": 1}}, {"ts": 1700000001000, "values": {"t": 2}}], "child-b": [{"t": 3}]})), 0)
     check("its children are created on first sight", sorted(d["name"] for d in api("GET", "/v1/devices?gateway=gw-1")["items"]), ["child-a", "child-b"])
@@ -127,6 +128,26 @@ def gateways():
     check("a child's command goes over its gateway", (topic, json.loads(payload)["device"], json.loads(payload)["data"]["method"]), ("v1/gateway/rpc", "child-a", "blink"))
     g.publish("v1/gateway/rpc", json.dumps({"device": "child-a", "id": id, "data": {"ok": 1}}))
     wait_for("and its answer comes back", lambda: state_of(id)["state"], "succeeded")
+    g.disconnect()
+    id = command("child-b", "blink")["id"]
+    g = Client(MQTT_PORT, CA, "gw", token)
+    g.subscribe("v1/gateway/rpc")
+    topic, payload = g.message()
+    check("a child's command waits for its gateway", (topic, json.loads(payload)["device"], json.loads(payload)["data"]["id"]), ("v1/gateway/rpc", "child-b", id))
+    g.disconnect()
+
+
+def deleted():
+    token = device("leaving-1")
+    lock = threading.Thread(target=lambda: sql("BEGIN; LOCK TABLE alerts; SELECT pg_sleep(2); COMMIT"))
+    lock.start()
+    wait_for("a device takes its time to load", lambda: sql("SELECT count(*) FROM pg_locks WHERE relation = 'alerts'::regclass AND mode = 'AccessExclusiveLock'"), "1")
+    c = Client(MQTT_PORT, CA, "leaving", token)
+    c.publish(TELEMETRY, '{"a":1}', wait=False)
+    wait_for("and is sending meanwhile", lambda: metric("messages_in_flight"), 1)
+    check("when it is deleted", request("DELETE", "/v1/devices/leaving-1")[0], 204)
+    lock.join()
+    wait_for("what it sent is not in flight for ever", lambda: metric("messages_in_flight"), 0)
 
 
 def sessions():
@@ -185,7 +206,7 @@ def kinds_of_values():
     check("and are there", len(api("GET", "/v1/devices/kinds-1/readings?metric=n&from=1699900000000&to=1700200000000")["items"]), 2)
 
 
-for part in (commands, rules_act, gateways, sessions, kinds_of_values):
+for part in (commands, rules_act, gateways, deleted, sessions, kinds_of_values):
     print(f"-- {part.__name__}", flush=True)
     part()
 b = {k: metric(f"messages_{k}") for k in ("received_total", "committed_total", "duplicate_total", "rejected_total", "in_flight")}
