@@ -52,6 +52,7 @@ struct group {
     struct ingest *in;
     struct buf tickets; /* struct ticket *[] */
     uint32_t messages;
+    size_t bytes; /* of the budget */
 };
 
 struct spooling {
@@ -60,7 +61,6 @@ struct spooling {
     enum spooling_mode mode;
     uint64_t run;
     int64_t down_since_us; /* monotonic; 0: the writer works */
-    int64_t last_received_us;
     struct core_batch *held, **held_last;
     bool held_under_way;
     struct group *open;
@@ -119,7 +119,7 @@ static void group_back(struct mail *m)
         sp->waiting = g;
         return;
     }
-    core_give_back(g->in, g->messages);
+    core_give_back(g->in, g->messages, g->bytes);
     group_free(g);
 }
 
@@ -165,7 +165,7 @@ static void group_close(struct spooling *sp)
     }
 }
 
-static void group_put(struct spooling *sp, struct view record, struct ticket *t)
+static void group_put(struct spooling *sp, struct view record, struct ticket *t, size_t bytes)
 {
     struct group *g = group_open(sp);
     if (record.len > 0) {
@@ -176,6 +176,7 @@ static void group_put(struct spooling *sp, struct view record, struct ticket *t)
     }
     CHECK(buf_err(&g->write.records) == ERR_OK && buf_err(&g->tickets) == ERR_OK);
     g->messages++;
+    g->bytes += bytes;
     if (g->write.records.len > SEGMENT_BYTES / 4) {
         group_close(sp);
     }
@@ -202,15 +203,12 @@ static void message_spool(struct ingest *in, struct ingest_message *m)
     buf_init(&record, GROUP_LIMIT);
     (void)group_open(sp);
     if (m->publish != sp->last_publish) {
-        /* A time of its own for each, since samples without one take it. */
-        sp->last_received_us =
-            m->received_at_us > sp->last_received_us ? m->received_at_us : sp->last_received_us + 1;
-        m->received_at_us = sp->last_received_us;
-        message_record(sp, &record, m, false);
+        message_record(sp, &record, m, false); /* its time is its own: see gate_take() */
         sp->last_publish = m->publish;
     }
-    group_put(sp, buf_view(&record), m->ticket);
+    group_put(sp, buf_view(&record), m->ticket, m->bytes);
     m->ticket = NULL;
+    m->bytes = 0; /* the group's now */
     buf_fini(&record);
     core_message_end(in, m);
 }
@@ -264,9 +262,12 @@ static void batch_spool(struct spooling *sp, struct core_batch *cb)
         memcpy(head, cb->raw.data + at, sizeof(head));
         at += sizeof(head);
         struct ticket *t = batch_take_ticket(cb->batch, head[0]);
-        group_put(sp, view_of(cb->raw.data + at, head[1]), t);
+        size_t bytes = sizeof(struct ingest_message) + head[1]; /* about what was counted */
+        bytes = bytes < cb->bytes ? bytes : cb->bytes;
+        group_put(sp, view_of(cb->raw.data + at, head[1]), t, bytes);
         at += head[1];
         cb->messages--;
+        cb->bytes -= bytes;
     }
     buf_clear(&cb->raw);
 }
