@@ -41,6 +41,7 @@ static struct core_batch *core_batch_new(struct ingest *in)
     cb->first = NULL;
     cb->last = &cb->first;
     cb->messages = 0;
+    cb->bytes = 0;
     cb->spooled = 0;
     cb->last_publish = 0;
     buf_clear(&cb->raw);
@@ -105,6 +106,7 @@ void core_event(struct ingest *in, const char *kind, const char *level, int32_t 
 void core_message_end(struct ingest *in, struct ingest_message *m)
 {
     struct ingest_block *b = m->block;
+    core_open(in)->bytes += m->bytes;
     if (m->spooled) {
         core_open(in)->spooled++; /* what became of it is in this batch */
     }
@@ -120,10 +122,27 @@ void core_message_end(struct ingest *in, struct ingest_message *m)
     free(b);
 }
 
-void core_give_back(struct ingest *in, uint32_t messages)
+void core_in_flight_add(struct ingest *in, const struct ingest_message *m)
+{
+    atomic_fetch_add_explicit(&in->in_flight, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&in->in_flight_bytes, (int64_t)m->bytes, memory_order_relaxed);
+}
+
+bool core_in_flight_full(const struct ingest *in)
+{
+    return atomic_load_explicit(&in->in_flight, memory_order_relaxed) >=
+               in->conf->messages_in_flight_max ||
+           atomic_load_explicit(&in->in_flight_bytes, memory_order_relaxed) >=
+               in->conf->in_flight_max_bytes;
+}
+
+void core_give_back(struct ingest *in, uint32_t messages, size_t bytes)
 {
     int64_t left = atomic_fetch_sub(&in->in_flight, messages) - messages;
-    if (left < in->conf->messages_in_flight_max * 4 / 5 && atomic_exchange(&in->starved, false)) {
+    int64_t left_bytes = atomic_fetch_sub(&in->in_flight_bytes, (int64_t)bytes) - (int64_t)bytes;
+    bool room = left < in->conf->messages_in_flight_max * 4 / 5 &&
+                left_bytes < in->conf->in_flight_max_bytes * 4 / 5;
+    if (room && atomic_exchange(&in->starved, false)) {
         in->hooks.resume(in->hooks.arg);
     }
 }
@@ -161,7 +180,7 @@ static void core_batch_committed(struct mail *m)
         return;
     }
     in->committed_batch = cb->number;
-    core_give_back(in, cb->messages);
+    core_give_back(in, cb->messages, cb->bytes);
     for (struct after *a = cb->first; a != NULL; a = a->next) {
         core_run_after(in, a, status);
     }

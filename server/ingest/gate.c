@@ -13,12 +13,12 @@
  * when too many messages are under way it answers ERR_FULL, and the session stops reading its
  * socket.
  */
-enum { GATE_BLOCK_LIMIT = 64 << 20, GATE_BLOCK_MESSAGES = 2048, GATE_REJECTED_KEEP = 4096 };
+/* A block is sent on early when it holds so much; one message may bring far more. */
+enum { GATE_BLOCK_LIMIT = 1 << 30, GATE_BLOCK_BYTES = 16 << 20, GATE_BLOCK_MESSAGES = 2048 };
 
 struct gate {
     struct ingest *in;
     struct ingest_block *block; /* of this turn, or NULL */
-    int64_t in_flight_max;
     struct payload_limits limits;
     int64_t last_us; /* the newest time that a reading without one may get from what came so far */
 };
@@ -53,7 +53,6 @@ struct gate *gate_new(struct ingest *in, struct loop *net_loop)
         return NULL;
     }
     g->in = in;
-    g->in_flight_max = in->conf->messages_in_flight_max;
     g->limits = payload_limits_default;
     g->limits.values_max = (uint32_t)in->conf->values_per_message_max;
     g->limits.samples_max = g->limits.values_max;
@@ -140,13 +139,14 @@ static struct ingest_message *gate_message(struct gate_publish *gp, enum ingest_
         ticket_hold(gp->from->ticket);
         m->ticket = gp->from->ticket;
     }
+    m->bytes = sizeof(*m) + (m->first ? gp->body.len : 0);
     *b->last = m;
     b->last = &m->next;
     b->count++;
     if (m->spooled) {
         spooling_read_again(gp->gate->in, 1); /* the spool's gate is the core's own */
     }
-    atomic_fetch_add_explicit(&gp->gate->in->in_flight, 1, memory_order_relaxed);
+    core_in_flight_add(gp->gate->in, m);
     return m;
 }
 
@@ -383,7 +383,7 @@ enum err gate_take(struct gate *g, const struct gate_source *from)
     if (fresh) {
         g->last_us = gp.received_at_us + (gp.samples > 1 ? gp.samples - 1 : 0);
     }
-    if (b->count >= GATE_BLOCK_MESSAGES) {
+    if (b->count >= GATE_BLOCK_MESSAGES || b->arena.used_bytes >= GATE_BLOCK_BYTES) {
         gate_flush(g);
     }
     return e;
@@ -413,7 +413,7 @@ enum err gate_publish(struct gate *g, struct session *s, const struct session_pu
         counter_message_ended(MESSAGE_DROPPED, 1);
         return ERR_OK;
     }
-    if (atomic_load_explicit(&g->in->in_flight, memory_order_relaxed) >= g->in_flight_max) {
+    if (core_in_flight_full(g->in)) {
         atomic_store(&g->in->starved, true);
         return ERR_FULL;
     }

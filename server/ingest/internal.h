@@ -48,6 +48,7 @@ struct ingest_message {
     bool dup;
     bool connected; /* INGEST_CHILD */
     uint16_t packet_id;
+    size_t bytes;     /* of the budget */
     uint64_t publish; /* a number of its own for each publish of this run */
     int64_t received_at_us;
     int64_t id;
@@ -157,6 +158,7 @@ struct core_batch {
     struct after *first, **last;
     uint64_t number;
     uint32_t messages;     /* to give back to the budget */
+    size_t bytes;          /* the same */
     struct buf raw;        /* its telemetry as it came, if a spool is configured; see spooling.c */
     uint64_t last_publish; /* the newest one in raw */
     uint32_t spooled;      /* messages read back from the spool */
@@ -208,9 +210,10 @@ struct ingest {
     struct mail stop;
     atomic_uint_fast64_t publishes; /* numbers for them */
     atomic_int_fast64_t in_flight;  /* messages between a gate and their commit */
-    atomic_bool starved;            /* a gate refused something */
-    int64_t tick_wall_us;           /* the wall clock of this turn */
-    int64_t op_last_us;             /* as the gates' last_us, for readings by HTTP */
+    atomic_int_fast64_t in_flight_bytes;
+    atomic_bool starved;  /* a gate refused something */
+    int64_t tick_wall_us; /* the wall clock of this turn */
+    int64_t op_last_us;   /* as the gates' last_us, for readings by HTTP */
 };
 
 /* core.c */
@@ -223,7 +226,10 @@ void core_batch_arm(struct core_batch *cb); /* before it goes to the writer */
 void core_event(struct ingest *in, const char *kind, const char *level, int32_t device_id,
                 int64_t ts_us, struct view json, bool stored);
 void core_message_end(struct ingest *in, struct ingest_message *m); /* the core is done with it */
-void core_give_back(struct ingest *in, uint32_t messages);          /* to the budget */
+/* The budget of messages under way. */
+void core_in_flight_add(struct ingest *in, const struct ingest_message *m);
+bool core_in_flight_full(const struct ingest *in); /* any thread */
+void core_give_back(struct ingest *in, uint32_t messages, size_t bytes);
 void core_batch_touch(struct ingest *in, struct core_device *cd);
 
 /* gate.c */

@@ -251,8 +251,9 @@ static void op_telemetry(struct ingest *in, struct api_op *op)
     b->first = m;
     b->count = 1;
     b->holds = 1;
+    m->bytes = sizeof(*m) + m->payload.len;
     counter_message_received(1);
-    atomic_fetch_add(&in->in_flight, 1);
+    core_in_flight_add(in, m);
     core_message(in, m);
 }
 
