@@ -235,6 +235,40 @@ Test(power, any_failing_call_while_reopening_loses_nothing_that_was_told)
     rig_remove(left);
 }
 
+Test(power, without_space_a_torn_tail_is_cut_off_in_place_and_stays_off)
+{
+    char path[RIG_PATH_SIZE];
+    char left[RIG_PATH_SIZE];
+    rig_folder(path);
+    rig_folder(left);
+    struct book *b = book_new();
+    int opened = 0;
+    for (long n = 0; n < 400; n++) {
+        *b = (struct book){0};
+        shadow_reset((uint64_t)n);
+        struct spool_disk *d = NULL;
+        cr_assert_eq(spool_disk_open(path, &TINY, &SHADOW_IO, &d), ERR_OK);
+        append(b, d, 2);
+        shadow_fail_at(1, EIO, SHADOW_HALF, true); /* the tail, neither synced nor repaired */
+        append(b, d, 5);
+        spool_disk_close(d);
+        shadow_fail_at(1 + n % 20, ENOSPC, SHADOW_FAIL, false);
+        if (spool_disk_open(path, &TINY, &SHADOW_IO, &d) == ERR_OK) {
+            opened++;
+            append(b, d, 2);
+            spool_disk_close(d);
+        }
+        shadow_cut_now(left);
+        check_folder(b, left, "run", n);
+        rig_empty(path);
+        rig_empty(left);
+    }
+    cr_expect_gt(opened, 200);
+    free(b);
+    rig_remove(path);
+    rig_remove(left);
+}
+
 Test(power, a_cut_at_any_call_loses_nothing_that_was_told)
 {
     char path[RIG_PATH_SIZE];
