@@ -70,6 +70,11 @@ void check_budget(void)
     if (in_flight < 0 || in_flight > s->conf.messages_in_flight_max + BUDGET_SLACK) {
         sim_violation("bounded in flight", "%lld messages are under way", (long long)in_flight);
     }
+    int64_t bytes = atomic_load(&s->server.ingest->in_flight_bytes);
+    if (bytes < 0 || (in_flight == 0 && bytes != 0)) {
+        sim_violation("the budget is given back", "%lld bytes of %lld messages are under way",
+                      (long long)bytes, (long long)in_flight);
+    }
 }
 
 void check_event(const struct ingest_event *e)
