@@ -75,6 +75,7 @@ struct spooling {
     uint64_t last_segment;  /* the newest one that was read from; 0: none, or released */
     uint64_t ended_segment; /* all of it is read; released when all that was read is committed. 0:
                                none */
+    uint64_t ended_before;  /* the same, of the segment before the one that is read */
     uint64_t in_core;       /* messages read back and not yet committed */
     struct ingest_message *live, **live_last; /* handover: what devices sent meanwhile */
 };
@@ -445,6 +446,9 @@ static void read_back(struct mail *m)
     }
     gate_flush_now(sp->gate); /* runs after this mail, before anything posted later */
     if (sp->read.count > 0) {
+        if (sp->last_segment != 0 && sp->last_segment != sp->read.segment) {
+            sp->ended_before = sp->last_segment; /* after its last records had been handed out */
+        }
         sp->last_segment = sp->read.segment;
     }
     if (sp->read.segment_ends) {
@@ -464,6 +468,10 @@ static void read_done(struct spool_read *r)
 
 static void drain(struct spooling *sp)
 {
+    if (sp->ended_before != 0 && sp->in_core == 0) {
+        spool_release(sp->spool, sp->ended_before);
+        sp->ended_before = 0;
+    }
     if (sp->ended_segment != 0 && sp->in_core == 0) {
         spool_release(sp->spool, sp->ended_segment);
         sp->last_segment = sp->last_segment == sp->ended_segment ? 0 : sp->last_segment;
@@ -476,8 +484,8 @@ static void drain(struct spooling *sp)
     }
     bool reads = sp->mode == SPOOLING_DRAINING ||
                  (sp->mode == SPOOLING_HANDOVER && spool_has_unread(sp->spool));
-    if (!reads || sp->reading || sp->ended_segment != 0 || sp->in_core > READ_WHILE_UNDER ||
-        sp->in->stopping) {
+    if (!reads || sp->reading || sp->ended_segment != 0 || sp->ended_before != 0 ||
+        sp->in_core > READ_WHILE_UNDER || sp->in->stopping) {
         return;
     }
     sp->reading = true;
