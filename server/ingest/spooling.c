@@ -423,7 +423,9 @@ static void record_take(struct spooling *sp, struct view bytes)
 
 static void handover_check(struct spooling *sp)
 {
-    bool quiet = sp->groups_out == 0 && sp->open == NULL && sp->waiting == NULL;
+    /* A read under way may hold the last records: the spool counts them as read before we have
+     * them. */
+    bool quiet = !sp->reading && sp->groups_out == 0 && sp->open == NULL && sp->waiting == NULL;
     if (sp->mode != SPOOLING_HANDOVER || !quiet || spool_has_unread(sp->spool)) {
         return;
     }
