@@ -37,7 +37,6 @@ struct heap_region {
     uint8_t *base, *at, *end;
     uint8_t *high; /* the most that was ever used */
     struct heap_block *spare[HEAP_CLASSES];
-    int64_t live; /* blocks not freed */
 };
 
 static struct {
@@ -78,13 +77,7 @@ void heap_next_life(void)
     struct heap_region *r = &heap.regions[heap.current];
     ASAN_POISON_MEMORY_REGION(r->base, (size_t)(r->at - r->base));
     r->at = r->base;
-    r->live = 0;
     memset(r->spare, 0, sizeof(r->spare));
-}
-
-int64_t heap_live(void)
-{
-    return heap.regions[heap.current].live;
 }
 
 static int size_class(size_t *size)
@@ -127,7 +120,6 @@ static void *heap_take(size_t size, bool junk)
         ASAN_UNPOISON_MEMORY_REGION(b, sizeof(*b));
     }
     b->size = size;
-    r->live++;
     uint8_t *p = (uint8_t *)b + HEAP_HEAD;
     ASAN_UNPOISON_MEMORY_REGION(p, size);
     ASAN_POISON_MEMORY_REGION(p + size, room - size);
@@ -165,7 +157,6 @@ void __wrap_free(void *p)
     }
     size_t room = b->size;
     int class = size_class(&room);
-    r->live--;
     b->next = r->spare[class];
     r->spare[class] = b;
     ASAN_POISON_MEMORY_REGION(p, room);

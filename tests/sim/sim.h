@@ -156,7 +156,6 @@ char *world_text(const char *text, size_t len);
 void world_free(void *p);
 void heap_start(void);     /* once */
 void heap_next_life(void); /* the server's memory is gone; that of the life before stays readable */
-int64_t heap_live(void);   /* blocks of this life that were not freed */
 
 /* random numbers of the run */
 int64_t sim_random(int64_t below);
