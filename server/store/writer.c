@@ -25,9 +25,10 @@ struct writer {
     struct worker *thread;
     struct db *db;
     char owner[33];
-    int64_t seq;     /* of the last batch known to be committed */
-    int old_backend; /* process id of the connection that was lost, to end it before its work is
-                        tried again */
+    int64_t seq; /* of the last batch known to be committed */
+    int backend; /* process id behind the connection that batches go through, or went through when
+                    it was lost: it is ended before their work is tried again. Kept here because
+                    libpq forgets it with the connection. */
     atomic_bool up, safe, usurped, stopping, recall;
     /* The writer's thread only: a batch went back uncommitted, or perhaps committed without our
      * knowing. No later one may overtake it, nor be taken for it when the lane's number is read. */
@@ -70,13 +71,14 @@ static void writer_set_up(struct writer *w, bool up, const char *why)
  * waits for a transaction of the old connection that is still under way. */
 static enum err writer_settle(struct writer *w)
 {
-    if (w->old_backend != 0) {
+    if (w->backend != 0) {
         struct db_params p = {0};
-        db_int(&p, w->old_backend);
+        db_int(&p, w->backend);
         enum err e =
             db_exec(w->db,
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1"
-                    " AND application_name = 'signalbox-writer' AND pid <> pg_backend_pid()",
+                    " AND application_name = 'signalbox-writer' AND pid <> pg_backend_pid()"
+                    " AND datname = current_database() AND usename = current_user",
                     &p, NULL);
         if (e != ERR_OK) {
             return e;
@@ -93,7 +95,7 @@ static enum err writer_settle(struct writer *w)
         e = ERR_DENIED;
     } else {
         w->seq = db_get_int(r, 0, 0);
-        w->old_backend = 0;
+        w->backend = PQbackendPID(w->db->pg);
     }
     db_result_free(r);
     return e;
@@ -102,7 +104,6 @@ static enum err writer_settle(struct writer *w)
 static enum err writer_open(struct writer *w)
 {
     if (w->db != NULL) {
-        w->old_backend = PQbackendPID(w->db->pg);
         db_close(w->db);
         w->db = NULL;
     }
@@ -349,6 +350,7 @@ enum err writer_start(struct writer *w)
     e = db_query(w->db, "UPDATE writer_lanes SET owner = $1 WHERE lane = 0 RETURNING seq", &p, &r);
     if (e == ERR_OK) {
         w->seq = db_rows(r) == 1 ? db_get_int(r, 0, 0) : 0;
+        w->backend = PQbackendPID(w->db->pg);
         e = db_rows(r) == 1 ? ERR_OK : ERR_STATE;
         db_result_free(r);
     }
