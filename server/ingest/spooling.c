@@ -37,12 +37,14 @@ enum spooling_mode {
 static const char *const mode_words[] = {"direct", "recalling", "spooling", "draining", "handover"};
 
 enum {
-    GROUP_LIMIT = 64 << 20,
+    GROUP_LIMIT = 1 << 30, /* a quarter of a segment and one message */
     READ_BYTES = 1 << 20,
     READ_WHILE_UNDER =
         20000, /* messages under way, so that reading back is bounded like devices are */
     SEGMENT_BYTES = 16 << 20,
     RESERVE_BYTES = 64 << 20,
+    RECORD_MAX = 63 << 20, /* what a spool takes */
+    RECORD_HEAD = 1 << 18, /* more than what stands beside the payload: two texts of 64 KiB */
 };
 
 struct group {
@@ -543,6 +545,21 @@ void spooling_read_again(struct ingest *in, uint32_t messages)
 
 /* ---- life ---- */
 
+/* A group with a record that is too large could never be written, and all of it would wait. */
+static struct spool_limits limits_of(const struct conf *conf)
+{
+    int64_t largest = conf->packet_max_bytes > conf->http_body_max_bytes
+                          ? conf->packet_max_bytes
+                          : conf->http_body_max_bytes;
+    int64_t most = conf->spool_max_bytes / 4 < RECORD_MAX ? conf->spool_max_bytes / 4 : RECORD_MAX;
+    int64_t record = largest + RECORD_HEAD < most ? largest + RECORD_HEAD : most;
+    int64_t segment = record + RECORD_HEAD;
+    return (struct spool_limits){.segment_bytes = segment > SEGMENT_BYTES ? segment : SEGMENT_BYTES,
+                                 .quota_bytes = conf->spool_max_bytes,
+                                 .reserve_bytes = RESERVE_BYTES,
+                                 .record_max = (uint32_t)record};
+}
+
 enum err spooling_new(struct ingest *in)
 {
     if (in->conf->spool_dir[0] == '\0') {
@@ -552,10 +569,7 @@ enum err spooling_new(struct ingest *in)
     if (sp == NULL) {
         return ERR_NOMEM;
     }
-    const struct spool_limits limits = {.segment_bytes = SEGMENT_BYTES,
-                                        .quota_bytes = in->conf->spool_max_bytes,
-                                        .reserve_bytes = RESERVE_BYTES,
-                                        .record_max = SEGMENT_BYTES / 2};
+    const struct spool_limits limits = limits_of(in->conf);
     sp->in = in;
     sp->held_last = &sp->held;
     sp->live_last = &sp->live;
