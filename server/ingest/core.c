@@ -352,6 +352,29 @@ static enum err core_restore_shapes(struct ingest *in, struct db *db)
     return e;
 }
 
+/* The catalog was loaded before this server took the lane over. A last batch of the server before
+ * may have named metrics since: they are learned now, or, when their numbers were given to other
+ * names meanwhile, the start fails and the next one finds them. */
+static enum err core_restore_names(struct ingest *in, struct db *db)
+{
+    struct db_result *r = NULL;
+    enum err e = db_query(db, "SELECT id, name FROM metrics ORDER BY id", NULL, &r);
+    for (int i = 0; e == ERR_OK && i < db_rows(r); i++) {
+        int32_t id = (int32_t)db_get_int(r, i, 0);
+        struct view name = db_get_view(r, i, 1);
+        if (!view_eq(intern_name(in->metrics, id), name)) {
+            e = intern_restore(in->metrics, id, name);
+        }
+        if (e == ERR_EXISTS) {
+            LOG(LOG_ERROR, "metric_number_taken", LOG_V("name", name),
+                LOG_S("next", "another server wrote until now; start again"));
+            e = ERR_CONFLICT;
+        }
+    }
+    db_result_free(r);
+    return e;
+}
+
 enum err ingest_restore(struct ingest *in, struct db *db)
 {
     struct db_result *r = NULL;
@@ -369,7 +392,10 @@ enum err ingest_restore(struct ingest *in, struct db *db)
     in->next_work_order_id = db_get_int(r, 0, 2) + 1;
     in->metrics_saved = (int32_t)db_get_int(r, 0, 3);
     db_result_free(r);
-    e = core_restore_shapes(in, db);
+    e = core_restore_names(in, db);
+    if (e == ERR_OK) {
+        e = core_restore_shapes(in, db);
+    }
     if (e == ERR_OK) {
         e = core_partitions_restore(in, db);
     }
