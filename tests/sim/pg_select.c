@@ -32,6 +32,19 @@ static struct db_result *select_shapes(struct pg *pg, const struct db_params *p)
     return r;
 }
 
+static struct db_result *select_metrics(struct pg *pg, const struct db_params *p)
+{
+    (void)p;
+    struct db_result *r = result_new(2);
+    for (int32_t id = 1; id <= (int32_t)pg->metrics.count; id++) {
+        if (pg_metric(pg, id) != NULL) {
+            result_int(r, id);
+            result_text(r, pg_metric(pg, id));
+        }
+    }
+    return r;
+}
+
 static struct db_result *select_highest(struct pg *pg, const struct db_params *p)
 {
     (void)p;
@@ -387,6 +400,7 @@ struct db_result *db_select(struct pg *pg, const char *sql, const struct db_para
         const char *has;
         struct db_result *(*run)(struct pg *pg, const struct db_params *p);
     } queries[] = {
+        {"SELECT id, name FROM metrics ORDER BY id", select_metrics},
         {"FROM shapes ORDER BY id", select_shapes},
         {"SELECT (SELECT coalesce(max(id), 0) FROM alerts)", select_highest},
         {"FROM store_meta WHERE key = 'partition_boundary'", select_boundary},

@@ -70,15 +70,26 @@ static int64_t device_time(struct dev *d)
     return d->last_ts_us;
 }
 
-static int write_values(char *text, size_t size, const struct dev_sample *s)
+/* Every so often a device's numbering metric has a name that nobody knew before. */
+static const char *name_of(const struct dev *d, int metric, double value, char ret_name[static 16])
+{
+    if (metric != METRIC_N) {
+        return sim_metric_name(metric);
+    }
+    (void)snprintf(ret_name, 16, "n%d.%d", d->id, (int)value / 8 % 10000);
+    return ret_name;
+}
+
+static int write_values(const struct dev *d, char *text, size_t size, const struct dev_sample *s)
 {
     int at = snprintf(text, size, "{");
     for (int i = 0; i < SIM_METRICS; i++) {
         if ((s->has >> i & 1) == 0) {
             continue;
         }
+        char name[16];
         at += snprintf(text + at, size - (size_t)at, "%s\"%s\":", at > 1 ? "," : "",
-                       sim_metric_name(i));
+                       name_of(d, i, s->values[i], name));
         if (i == METRIC_DOOR) {
             at +=
                 snprintf(text + at, size - (size_t)at, "%s", s->values[i] != 0 ? "true" : "false");
@@ -91,7 +102,7 @@ static int write_values(char *text, size_t size, const struct dev_sample *s)
     return at + snprintf(text + at, size - (size_t)at, "}");
 }
 
-static void write_payload(struct dev_message *m)
+static void write_payload(const struct dev *d, struct dev_message *m)
 {
     char text[PAYLOAD_MAX];
     int at = 0;
@@ -104,7 +115,7 @@ static void write_payload(struct dev_message *m)
             at += snprintf(text + at, sizeof(text) - (size_t)at,
                            "{\"ts\":%lld,\"values\":", (long long)(s->ts_us / 1000));
         }
-        at += write_values(text + at, sizeof(text) - (size_t)at, s);
+        at += write_values(d, text + at, sizeof(text) - (size_t)at, s);
         at +=
             snprintf(text + at, sizeof(text) - (size_t)at, "%s", s->ts_us != CLOCK_NONE ? "}" : "");
     }
@@ -132,7 +143,7 @@ static struct dev_message *make_telemetry(struct dev *d)
         m->samples[i].ts_us = d->own_time ? device_time(d) : CLOCK_NONE;
         fill_sample(d, &m->samples[i]);
     }
-    write_payload(m);
+    write_payload(d, m);
     know_samples(d, m);
     return m;
 }
@@ -219,8 +230,12 @@ void readings_start(struct dev *d)
 
 /* ---- what is in the database ---- */
 
-static int metric_of(const char *name)
+static int metric_of(const struct dev *d, const char *name, double value)
 {
+    char numbered[16];
+    if (name != NULL && strcmp(name, name_of(d, METRIC_N, value, numbered)) == 0) {
+        return METRIC_N;
+    }
     for (int i = 0; name != NULL && i < SIM_METRICS; i++) {
         if (strcmp(name, sim_metric_name(i)) == 0) {
             return i;
@@ -254,7 +269,7 @@ static bool read_extra(const char *text, struct dev_sample *s)
 }
 
 /* What the row says, by the names in the database. */
-static bool read_row(const struct pg_sample *row, struct dev_sample *ret)
+static bool read_row(const struct dev *d, const struct pg_sample *row, struct dev_sample *ret)
 {
     const struct pg *pg = sim_get()->pg;
     *ret = (struct dev_sample){.ts_us = row->ts_us};
@@ -263,7 +278,7 @@ static bool read_row(const struct pg_sample *row, struct dev_sample *ret)
         return false;
     }
     for (uint32_t i = 0; i < row->count; i++) {
-        int at = metric_of(pg_metric(pg, shape->metrics[i]));
+        int at = metric_of(d, pg_metric(pg, shape->metrics[i]), row->values[i]);
         if (at < 0) {
             return false;
         }
@@ -303,7 +318,7 @@ void readings_row(struct dev *d, const struct pg_sample *row)
 {
     struct dev_sample like;
     bool server_time = (row->flags & SAMPLE_SERVER_TS) != 0;
-    struct dev_sample *s = read_row(row, &like) ? find_sample(d, &like, server_time) : NULL;
+    struct dev_sample *s = read_row(d, row, &like) ? find_sample(d, &like, server_time) : NULL;
     if (s == NULL) {
         sim_violation("only what was sent, unaltered", "d%d: a row of shape %d has no message",
                       d->id, row->shape);

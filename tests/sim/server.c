@@ -12,7 +12,7 @@
 #include "devices.h"
 #include "disk.h"
 
-enum { METRICS_LIMIT = 200 };
+enum { METRICS_LIMIT = 500 };
 
 static void on_event(void *arg, const struct ingest_event *e)
 {
