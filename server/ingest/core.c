@@ -436,6 +436,17 @@ void ingest_stop(struct ingest *in)
     spooling_stop(in);
 }
 
+/* A batch that nobody will commit: whoever still waits for it is told. */
+static void core_batch_give_up(struct core_batch *cb)
+{
+    for (uint32_t i = 0; i < batch_messages(cb->batch); i++) {
+        struct ticket *t = batch_take_ticket(cb->batch, i);
+        if (t != NULL) {
+            ticket_drop(t, ERR_CLOSED);
+        }
+    }
+}
+
 void ingest_free(struct ingest *in)
 {
     if (in == NULL) {
@@ -452,6 +463,7 @@ void ingest_free(struct ingest *in)
     while (in->free_batches != NULL) {
         struct core_batch *cb = in->free_batches;
         in->free_batches = cb->next_free;
+        core_batch_give_up(cb);
         batch_free(cb->batch);
         arena_fini(&cb->arena);
         buf_fini(&cb->raw);
