@@ -674,7 +674,7 @@ void net_free_fake(struct net *n)
         loop_free(n->loops[i]);
         gate_free(n->gates[i]);
     }
-    if (getenv("SIM_LEAK") && n->acks_out != 0) {
+    if (n->acks_out != 0) {
         sim_violation("a stop gives every ticket back", "%d are missing", n->acks_out);
     }
     for (int i = 0; i <= SIM_DEVICES_MAX; i++) {
