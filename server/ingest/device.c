@@ -104,6 +104,40 @@ static void device_park(struct ingest *in, struct core_device *cd, struct ingest
     core_device_wake(in, cd);
 }
 
+/* The open alerts of a device that was deleted. */
+struct gone_job {
+    struct store_job job;
+    struct mail back;
+    struct ingest *in;
+    int32_t device_id;
+    struct db_result *alerts;
+};
+
+static void gone_done(struct mail *m)
+{
+    struct gone_job *g = CONTAINER_OF(m, struct gone_job, back);
+    for (int i = 0; g->alerts != NULL && i < db_rows(g->alerts); i++) {
+        core_orphan_alert(g->in, g->device_id, db_get_int(g->alerts, i, 0), g->in->tick_wall_us,
+                          "the device was deleted");
+    }
+    db_result_free(g->alerts);
+    free(g);
+}
+
+static void gone_work(struct store_job *job, struct db *db)
+{
+    struct gone_job *g = CONTAINER_OF(job, struct gone_job, job);
+    struct db_params p = {0};
+    db_int(&p, g->device_id);
+    if (db == NULL ||
+        db_query(db, "SELECT id FROM alerts WHERE device_id = $1 AND state = 'firing'", &p,
+                 &g->alerts) != ERR_OK) {
+        g->alerts = NULL;
+    }
+    g->back.run = gone_done;
+    loop_post(g->in->loop, &g->back);
+}
+
 /* Its session is closed, but what it sent before wants an answer. */
 void core_device_gone(struct ingest *in, struct core_device *cd)
 {
@@ -115,6 +149,14 @@ void core_device_gone(struct ingest *in, struct core_device *cd)
         m->next_parked = NULL;
         core_reject(in, m, ERR_UNKNOWN_NAME, VIEW(""), VIEW("the device was deleted"));
         m = next;
+    }
+    struct gone_job *g = calloc(1, sizeof(*g));
+    if (g != NULL && !in->stopping) {
+        g->in = in;
+        g->device_id = cd->id;
+        store_run(in->store, &g->job, gone_work);
+    } else {
+        free(g);
     }
 }
 

@@ -331,9 +331,9 @@ void core_effects(struct ingest *in, struct core_device *cd, struct engine_out *
     }
 }
 
-/* An open alert whose rule is gone, changed or no longer selects the device. */
+/* An open alert that nothing drives any more. cause: words of ours. */
 void core_orphan_alert(struct ingest *in, int32_t device_id, int64_t alert_id,
-                       int64_t resolved_at_us)
+                       int64_t resolved_at_us, const char *cause)
 {
     struct batch *b = core_batch(in);
     struct batch_op *op =
@@ -341,16 +341,15 @@ void core_orphan_alert(struct ingest *in, int32_t device_id, int64_t alert_id,
                     " WHERE id = $1 AND state = 'firing'");
     batch_op_int(b, op, alert_id);
     batch_op_time(b, op, resolved_at_us);
-    op = batch_op(
-        b, "INSERT INTO alert_events (alert_id, kind, ts, detail)"
-           " VALUES ($1, 'resolved', $2, '{\"cause\":\"the rule was changed or removed\"}')");
+    op = batch_op(b, "INSERT INTO alert_events (alert_id, kind, ts, detail)"
+                     " VALUES ($1, 'resolved', $2, jsonb_build_object('cause', $3::text))");
     batch_op_int(b, op, alert_id);
     batch_op_time(b, op, resolved_at_us);
+    batch_op_str(b, op, cause);
     char body[160];
-    int len = snprintf(
-        body, sizeof(body),
-        "{\"alert_id\":%lld,\"state\":\"resolved\",\"cause\":\"the rule was changed or removed\"}",
-        (long long)alert_id);
+    int len =
+        snprintf(body, sizeof(body), "{\"alert_id\":%lld,\"state\":\"resolved\",\"cause\":\"%s\"}",
+                 (long long)alert_id, cause);
     core_event(in, "alert.resolved", "info", device_id, resolved_at_us, view_of(body, (size_t)len),
                true);
     counter_add(COUNTER_ALERTS_RESOLVED, 1);

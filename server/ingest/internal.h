@@ -263,7 +263,8 @@ void core_message(struct ingest *in, struct ingest_message *m);
 void core_parked_take(struct ingest *in, void (*take)(struct ingest *in, struct ingest_message *m));
 void core_device_wake(struct ingest *in, struct core_device *cd); /* load it if it is cold */
 void core_device_reload(struct ingest *in, struct core_device *cd);
-void core_device_gone(struct ingest *in, struct core_device *cd); /* it was deleted */
+/* It was deleted and nothing of it is under way: ends what is open. */
+void core_device_gone(struct ingest *in, struct core_device *cd);
 void core_device_quiet(struct ingest *in); /* after a commit: those that waited for it load again */
 void core_reload_for_rule(struct ingest *in, int32_t rule_id);
 
@@ -282,7 +283,7 @@ int32_t core_shape(struct ingest *in, struct core_device *cd, const struct sampl
 /* effects.c */
 void core_effects(struct ingest *in, struct core_device *cd, struct engine_out *out);
 void core_orphan_alert(struct ingest *in, int32_t device_id, int64_t alert_id,
-                       int64_t resolved_at_us);
+                       int64_t resolved_at_us, const char *cause);
 
 /* flush.c */
 void core_dirty(struct ingest *in, struct core_device *cd);

@@ -472,7 +472,8 @@ static void load_done(struct mail *m)
     cd->recent_next = l->filled.recent_next;
     for (uint32_t i = 0; i < l->orphan_count; i++) {
         core_orphan_alert(in, cd->id, l->orphans[i],
-                          cd->watermark_us == CLOCK_NONE ? in->tick_wall_us : cd->watermark_us);
+                          cd->watermark_us == CLOCK_NONE ? in->tick_wall_us : cd->watermark_us,
+                          "the rule was changed or removed");
     }
     for (struct engine_event *e = l->out.first; e != NULL; e = e->next) {
         if (e->kind == ENGINE_FIRED) {

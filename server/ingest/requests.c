@@ -315,6 +315,17 @@ struct changed_mail {
     int32_t id;
 };
 
+/* A device that the core has not loaded: nothing else would notice that it was deleted. */
+static void changed_unloaded(struct ingest *in, int32_t id)
+{
+    struct device *d = catalog_device_by_id(in->catalog, id);
+    struct core_device *cd = d == NULL ? core_device(in, id, true) : NULL;
+    device_drop(d);
+    if (cd != NULL && cd->state == CORE_DEVICE_COLD) {
+        core_device_gone(in, cd);
+    }
+}
+
 static void changed_run(struct mail *mail)
 {
     struct changed_mail *m = CONTAINER_OF(mail, struct changed_mail, mail);
@@ -330,6 +341,9 @@ static void changed_run(struct mail *mail)
         if (hit) {
             core_device_reload(in, cd);
         }
+    }
+    if (m->kind == CATALOG_DEVICE && !in->stopping) {
+        changed_unloaded(in, m->id);
     }
     free(m);
 }

@@ -341,7 +341,7 @@ void pg_run(struct pg *pg, const struct batch_op *op)
         {"UPDATE alerts SET state = 'resolved', resolved_at = greatest", run_alert_orphan, 2},
         {"INSERT INTO alert_events (alert_id, kind, ts, detail) VALUES", run_alert_history, 4},
         {"INSERT INTO alert_events (alert_id, kind, ts, detail) VALUES ($1, 'resolved'",
-         run_alert_history, 2},
+         run_alert_history, 3},
         {"INSERT INTO alert_events (alert_id, kind, ts, actor, detail)", run_alert_history, 4},
         {"INSERT INTO work_orders (id, rule_id, rule, device_id, alert_id, title, opened_at)",
          run_work_order, 7},

@@ -148,6 +148,13 @@ def deleted():
     check("when it is deleted", request("DELETE", "/v1/devices/leaving-1")[0], 204)
     lock.join()
     wait_for("what it sent is not in flight for ever", lambda: metric("messages_in_flight"), 0)
+    api("POST", "/v1/rules", {"name": "leaving-hot", "select": "site=doomed", "when": "temp > 80"})
+    c = Client(MQTT_PORT, CA, "doomed", device("doomed-1", labels={"site": "doomed"}))
+    c.publish(TELEMETRY, '{"temp":99}')
+    firing = lambda: len(api("GET", "/v1/alerts?state=firing&rule=leaving-hot")["items"])
+    wait_for("a device has an alert", firing, 1)
+    request("DELETE", "/v1/devices/doomed-1")
+    wait_for("which ends with it", firing, 0)
 
 
 def sessions():
