@@ -130,10 +130,8 @@ void core_in_flight_add(struct ingest *in, const struct ingest_message *m)
 
 bool core_in_flight_full(const struct ingest *in)
 {
-    return atomic_load_explicit(&in->in_flight, memory_order_relaxed) >=
-               in->conf->messages_in_flight_max ||
-           atomic_load_explicit(&in->in_flight_bytes, memory_order_relaxed) >=
-               in->conf->in_flight_max_bytes;
+    return atomic_load(&in->in_flight) >= in->conf->messages_in_flight_max ||
+           atomic_load(&in->in_flight_bytes) >= in->conf->in_flight_max_bytes;
 }
 
 void core_give_back(struct ingest *in, uint32_t messages, size_t bytes)

@@ -415,7 +415,10 @@ enum err gate_publish(struct gate *g, struct session *s, const struct session_pu
     }
     if (core_in_flight_full(g->in)) {
         atomic_store(&g->in->starved, true);
-        return ERR_FULL;
+        /* Room that was made just before the mark was set called nobody: look once more. */
+        if (core_in_flight_full(g->in)) {
+            return ERR_FULL;
+        }
     }
     void **user = session_user(s);
     if (*user == NULL) {
