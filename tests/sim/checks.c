@@ -12,7 +12,7 @@
 #include "readings.h"
 
 /* A publish is counted when it is taken; one more may be under way for each session's filters. */
-enum { BUDGET_SLACK = 2 * SIM_SLOTS };
+enum { BUDGET_SLACK = 2 * SIM_SLOTS, BUDGET_SLACK_BYTES = 256 << 10 };
 
 /* The counters are the process's; a life of the server begins with none. */
 static struct counter_balance before;
@@ -71,6 +71,9 @@ void check_budget(void)
         sim_violation("bounded in flight", "%lld messages are under way", (long long)in_flight);
     }
     int64_t bytes = atomic_load(&s->server.ingest->in_flight_bytes);
+    if (bytes > s->conf.in_flight_max_bytes + BUDGET_SLACK_BYTES) {
+        sim_violation("bounded in flight", "%lld bytes are under way", (long long)bytes);
+    }
     if (bytes < 0 || (in_flight == 0 && bytes != 0)) {
         sim_violation("the budget is given back", "%lld bytes of %lld messages are under way",
                       (long long)bytes, (long long)in_flight);

@@ -30,6 +30,7 @@ static void choose_conf(struct sim *s)
 #undef CONF_TIME
 #undef CONF_SIZE
     c->messages_in_flight_max = sim_chance(300) ? sim_between(5, 40) : 5000;
+    c->in_flight_max_bytes = sim_chance(200) ? sim_between(4000, 40000) : c->in_flight_max_bytes;
     c->batch_rows_max = sim_chance(300) ? sim_between(1, 20) : c->batch_rows_max;
     c->state_flush_us = sim_between(100000, 15000000);
     c->lateness_us = sim_chance(100) ? 0 : sim_between(500000, 40000000);
