@@ -547,6 +547,7 @@ enum err command_book_restore(struct command_book *b, struct db *db)
     }
     b->next_id = db_get_int(r, 0, 0) + 1;
     db_result_free(r);
+    r = NULL; /* a query that fails leaves it as it is */
     e = db_query(db,
                  "SELECT c.id, c.device_id, c.method, c.params, c.state, c.origin, c.attempt,"
                  " (extract(epoch FROM c.expires_at - now()) * 1000000)::bigint,"

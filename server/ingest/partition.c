@@ -103,6 +103,7 @@ enum err core_partitions_restore(struct ingest *in, struct db *db)
     e = db_rows(r) == 1 ? clock_parse(db_get_view(r, 0, 0), &in->partition_boundary_us)
                         : ERR_NOT_FOUND;
     db_result_free(r);
+    r = NULL; /* a query that fails leaves it as it is */
     if (e != ERR_OK) {
         return e;
     }
