@@ -12,6 +12,8 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#include <jansson.h>
+
 #include "base/map.h"
 #include "sim.h"
 
@@ -69,6 +71,7 @@ void heap_start(void)
         *r = (struct heap_region){.base = p, .at = p, .high = p, .end = (uint8_t *)p + HEAP_BYTES};
     }
     (void)map_hash(VIEW("seeded"));
+    json_set_alloc_funcs(__wrap_malloc, __wrap_free); /* a shared library is not wrapped */
 }
 
 void heap_next_life(void)

@@ -369,6 +369,7 @@ void writer_stop(struct writer *w)
         }
         finish(w, e);
     }
+    writer_ghost_ends(true); /* its batch is freed next */
 }
 
 void writer_free(struct writer *w)
