@@ -127,7 +127,7 @@ int main(int argc, char **argv)
         } else if (strcmp(argv[i], "--seconds") == 0) {
             options.seconds = strtoll(value, NULL, 10);
         } else if (strcmp(argv[i], "--tail") == 0) {
-            options.tail = (int)strtol(value, NULL, 10);
+            options.tail = (int)strtoll(value, NULL, 10);
         } else if (strcmp(argv[i], "--mutant") == 0) {
             options.mutant = mutant_of(value);
         } else {

@@ -84,7 +84,7 @@ static void run_shape(struct pg *pg, const struct batch_op *op)
     s.metrics = world_alloc(strlen(at) * sizeof(int32_t));
     while (*at != '}') {
         char *end = NULL;
-        s.metrics[s.count++] = (int32_t)strtol(at, &end, 10);
+        s.metrics[s.count++] = (int32_t)strtoll(at, &end, 10);
         at = *end == ',' ? end + 1 : end;
     }
     for (uint32_t i = 0; i < pg->shapes.count; i++) {
