@@ -50,7 +50,7 @@ enum {
 struct group {
     struct spool_write write;
     struct mail back;
-    struct group *next; /* of those that wait for room */
+    struct group *next; /* in `ready` */
     struct ingest *in;
     struct buf tickets; /* struct ticket *[] */
     uint32_t messages;
@@ -66,9 +66,10 @@ struct spooling {
     struct core_batch *held, **held_last;
     bool held_under_way;
     struct group *open;
-    struct group *waiting; /* the spool had no room for them; tried again */
-    uint64_t last_publish; /* the newest one that is in `open` */
-    uint32_t groups_out;
+    struct group *ready, **ready_last; /* closed, in order; the first may be with the spool */
+    bool writing;                      /* it is */
+    bool write_failed;                 /* it came back; tried again with the next tick */
+    uint64_t last_publish;             /* the newest one that is in `open` */
     struct gate *gate;
     struct spool_read read;
     struct mail read_back;
@@ -109,21 +110,26 @@ static void group_free(struct group *g)
     free(g);
 }
 
+static void group_next(struct spooling *sp);
+
 static void group_back(struct mail *m)
 {
     struct group *g = CONTAINER_OF(m, struct group, back);
     struct spooling *sp = g->in->spooling;
-    sp->groups_out--;
+    sp->writing = false;
     if (g->write.status != ERR_OK) {
-        /* No room or no disk: nothing is acknowledged, so devices wait and the budget fills. */
+        /* No room or no disk: nothing is acknowledged, so devices wait and the budget fills. The
+         * later ones stay behind it: what a device reports of itself last must stay the last. */
         LOG(LOG_ERROR, "spool_not_written", LOG_S("error", err_words(g->write.status)),
             LOG_S("next", "free space or raise spool_max; until then nothing is acknowledged"));
-        g->next = sp->waiting;
-        sp->waiting = g;
+        sp->write_failed = true;
         return;
     }
+    sp->ready = g->next;
+    sp->ready_last = sp->ready == NULL ? &sp->ready : sp->ready_last;
     core_give_back(g->in, g->messages, g->bytes);
     group_free(g);
+    group_next(sp);
 }
 
 /* On the spool's thread: durable, so it may be acknowledged. */
@@ -138,11 +144,16 @@ static void group_done(struct spool_write *w)
     loop_post(g->in->loop, &g->back);
 }
 
-static void group_send(struct spooling *sp, struct group *g)
+/* One at a time: while it is made durable the next one fills. */
+static void group_next(struct spooling *sp)
 {
+    struct group *g = sp->ready;
+    if (g == NULL || sp->writing || sp->write_failed || sp->spool == NULL) {
+        return;
+    }
     g->write.done = group_done;
     g->back.run = group_back;
-    sp->groups_out++;
+    sp->writing = true;
     spool_append(sp->spool, &g->write);
 }
 
@@ -164,7 +175,9 @@ static void group_close(struct spooling *sp)
     struct group *g = sp->open;
     sp->open = NULL;
     if (g != NULL) {
-        group_send(sp, g);
+        *sp->ready_last = g;
+        sp->ready_last = &g->next;
+        group_next(sp);
     }
 }
 
@@ -427,7 +440,7 @@ static void handover_check(struct spooling *sp)
 {
     /* A read under way may hold the last records: the spool counts them as read before we have
      * them. */
-    bool quiet = !sp->reading && sp->groups_out == 0 && sp->open == NULL && sp->waiting == NULL;
+    bool quiet = !sp->reading && sp->open == NULL && sp->ready == NULL;
     if (sp->mode != SPOOLING_HANDOVER || !quiet || spool_has_unread(sp->spool)) {
         return;
     }
@@ -506,7 +519,9 @@ void spooling_turn(struct ingest *in)
     if (sp == NULL) {
         return;
     }
-    group_close(sp);
+    if (sp->ready == NULL) {
+        group_close(sp);
+    }
     drain(sp);
     handover_check(sp);
 }
@@ -517,12 +532,8 @@ void spooling_tick(struct ingest *in)
     if (sp == NULL) {
         return;
     }
-    while (sp->waiting != NULL) {
-        struct group *g = sp->waiting;
-        sp->waiting = g->next;
-        g->next = NULL;
-        group_send(sp, g);
-    }
+    sp->write_failed = false;
+    group_next(sp);
     if (writer_is_up(in->writer)) {
         sp->down_since_us = 0;
         return;
@@ -573,6 +584,7 @@ enum err spooling_new(struct ingest *in)
     sp->in = in;
     sp->held_last = &sp->held;
     sp->live_last = &sp->live;
+    sp->ready_last = &sp->ready;
     spool_read_init(&sp->read, READ_BYTES);
     CHECK(getrandom(&sp->run, sizeof(sp->run), 0) == (ssize_t)sizeof(sp->run));
     sp->gate = gate_new(in, NULL);
@@ -612,9 +624,10 @@ void spooling_free(struct ingest *in)
         cb->next_free = in->free_batches;
         in->free_batches = cb;
     }
-    while (sp->waiting != NULL) {
-        struct group *g = sp->waiting;
-        sp->waiting = g->next;
+    group_close(sp);
+    while (sp->ready != NULL) {
+        struct group *g = sp->ready;
+        sp->ready = g->next;
         struct ticket **tickets = (struct ticket **)(void *)g->tickets.data;
         for (size_t i = 0; i < g->tickets.len / sizeof(struct ticket *); i++) {
             ticket_drop(tickets[i], ERR_CLOSED);
