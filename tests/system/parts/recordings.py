@@ -4,7 +4,7 @@
 Each recording is replayed three times as other devices of the same type:
   plain     in the order of the file, as fast as it goes
   shuffled  out of order within 60 s of event time, 5 % of the messages sent twice
-  killed    the server is killed half-way and started again
+  killed    the server is killed half-way, while a commit is under way, and started again
 
 The rules are written in the public rule language from the fields of each expected.json. The client is `signalbox fleet
 replay`; what is compared comes from the REST API and from SQL.
@@ -124,6 +124,55 @@ def compare(name, files, cases, prefix):
     check(f"{name} {prefix}: each sample stored once", int(stored), rows)
 
 
+class Gate:
+    """Lets so many samples into the database and holds the next until it is opened, so that half-way is half-way on any machine."""
+
+    KEY = 4711
+
+    def __init__(self, rows):
+        sql(f"""CREATE SEQUENCE IF NOT EXISTS gate_rows; SELECT setval('gate_rows', 1, false);
+            CREATE OR REPLACE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF nextval('gate_rows') > {rows} THEN PERFORM pg_advisory_xact_lock_shared({self.KEY}); END IF;
+                RETURN NEW;
+            END $$;
+            CREATE OR REPLACE TRIGGER gate BEFORE INSERT ON samples FOR EACH ROW EXECUTE FUNCTION gate()""")
+        url = open(os.path.join(DIR, "database_url")).read().strip()
+        self.holder = subprocess.Popen(["psql", "-X", "-q", "-tA", "-d", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.holder.stdin.write(f"SELECT pg_advisory_lock({self.KEY}); SELECT 'closed';\n")
+        self.holder.stdin.flush()
+        for line in self.holder.stdout:
+            if line.strip() == "closed":
+                return
+        raise SystemExit("the gate does not close")
+
+    def wait(self, seconds):
+        """Until somebody stands before it."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if sql(f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = {self.KEY} AND NOT granted") != "0":
+                return True
+            time.sleep(0.05)
+        return False
+
+    def open(self):
+        self.holder.communicate()
+
+
+def kill_half_way(name, files, cases, tokens):
+    total = sum(len(r) for _, r in files)
+    gate = Gate(total // 2)
+    p = replay(name, files, tokens, "killed-", "--retry-fast", wait=False)
+    check(f"{name}: half-way is reached", gate.wait(120), True)
+    stored = int(sql("SELECT count(*) FROM samples s JOIN devices d ON d.id = s.device_id JOIN device_types t ON t.id = d.type_id"
+                     f" WHERE t.name = '{name}' AND d.name LIKE 'killed-%'"))
+    lib("kill_server")
+    check(f"{name}: killed on the way", 0 < stored < total, True)
+    gate.open()
+    lib("start_server")
+    finish(name, "killed-", p)
+    compare(name, files, cases, "killed-")
+
+
 def main():
     sets = [s for s in SETS if os.path.exists(os.path.join(DATA, s, "expected.json"))] if DATA else []
     if not sets:
@@ -146,18 +195,7 @@ def main():
         print(f"     {name} shuffled: {time.monotonic() - started:.1f} s")
         compare(name, files, cases, "shuffled-")
     for name, files, cases, tokens in prepared:
-        total = sum(len(r) for _, r in files)
-        p = replay(name, files, tokens, "killed-", "--retry-fast", wait=False)
-        counting = f"SELECT count(*) FROM samples s JOIN devices d ON d.id = s.device_id JOIN device_types t ON t.id = d.type_id WHERE t.name = '{name}' AND d.name LIKE 'killed-%'"
-        deadline = time.monotonic() + 120
-        while int(sql(counting)) < total * 0.3 and p.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        stored = int(sql(counting))
-        lib("kill_server")
-        check(f"{name}: killed on the way", 0 < stored < total, True)
-        lib("start_server")
-        finish(name, "killed-", p)
-        compare(name, files, cases, "killed-")
+        kill_half_way(name, files, cases, tokens)
     return closing()
 
 
