@@ -19,6 +19,7 @@
 #include "base/view.h"
 #include "model/device.h"
 #include "mqtt/props.h"
+#include "session/message.h"
 
 struct session;
 
@@ -80,6 +81,60 @@ struct session_hooks {
     void (*forgotten)(void *arg, const struct device *device, const char *client_id);
     /* A delivery reached its end: ERR_OK after PUBACK or PUBCOMP (QoS 0: written), else why not. */
     void (*delivered)(void *arg, int64_t delivery_id, enum err status);
+
+    /* ---- messages between devices: see server/topics ---- */
+
+    /* As publish, of an allowed topic that is not the device API's; on the open listener, of any.
+     */
+    enum err (*route)(void *arg, struct session *s, const struct session_publish *p,
+                      struct ticket *t);
+    /* A filter was granted or changed (existed), or given up. Until t is dropped the SUBACK or
+     * UNSUBACK waits: for the commit if the session outlives its connection. */
+    enum err (*subscribed)(void *arg, struct session *s, const struct session_filter *f,
+                           bool existed, struct ticket *t);
+    enum err (*unsubscribed)(void *arg, struct session *s, const struct session_filter *f,
+                             struct ticket *t);
+    /* The SUBACK for this filter was written: what is retained may follow, by its retain handling.
+     */
+    void (*retained)(void *arg, struct session *s, const struct session_filter *f, bool existed);
+    /* PUBREL came for a QoS 2 publish that route took: PUBCOMP leaves when t is dropped. */
+    enum err (*released)(void *arg, struct session *s, uint16_t packet_id, struct ticket *t);
+    /* PUBREC came for a stored target: PUBREL leaves when t is dropped. */
+    enum err (*received)(void *arg, struct session *s, int64_t seq, struct ticket *t);
+    /* A stored target reached its end; ERR_OK: acknowledged. On the session's loop. */
+    void (*target_done)(void *arg, int64_t number, int64_t seq, struct message *m, enum err status);
+    /* The connection ended with a will; m's hold is the hook's. delay_us 0: publish it now. The
+     * session's end or its resumption ends the delay: see begun, forgotten and attach. */
+    void (*will)(void *arg, int64_t number, const struct device *device, struct message *m,
+                 int64_t delay_us);
+    /* The session of this number has a connection again, before its CONNACK. On the home loop. */
+    void (*resumed)(void *arg, int64_t number);
+    /* The session of this number is gone with all it kept. On the home loop. */
+    void (*ended)(void *arg, int64_t number);
+};
+
+/* How one session gets a message. */
+struct session_target {
+    struct message *message; /* borrowed; session_send() takes a hold of its own */
+    int64_t seq; /* its place among what is stored for the session, from 1; 0: not stored. A stored
+                    one waits until message->stored, and keeps its packet id over a restart */
+    uint8_t qos; /* as to be sent */
+    bool retain; /* likewise */
+    bool released; /* restored after PUBREC */
+    uint32_t identifier_count;
+    const uint32_t *identifiers; /* copied */
+};
+
+/* A session as it was stored, to be parked before the server listens. */
+struct session_stored {
+    int64_t number;
+    struct device *device; /* held by the callee; NULL: of the open listener */
+    const char *client_id;
+    int64_t expiry_us, expires_at_us; /* monotonic */
+    const struct session_filter *filters;
+    uint32_t filter_count;
+    const uint16_t *received; /* QoS 2 publishes taken and not released */
+    uint32_t received_count;
 };
 
 /* One message to one session. Freed with free() by the session module. */
@@ -105,6 +160,13 @@ void session_attach_done(struct sessions *all, struct session_ref ref, enum err 
 /* Any thread. Only sent when one of the session's filters matches the topic; else
  * delivered(ERR_NOT_FOUND). Takes d. A stale ref gives delivered(ERR_CLOSED). */
 void session_deliver(struct sessions *all, struct session_ref ref, struct session_delivery *d);
+/* On the home loop (0). A number that is gone is ignored: nothing is told. ERR_FULL: its queue is
+ * full and what gave way was told to target_done. */
+enum err session_send(struct sessions *all, int64_t number, const struct session_target *t);
+/* On the home loop: message->stored was set; sends what waited for it. */
+void session_stored_now(struct sessions *all, int64_t number);
+/* Before sessions_start(). Numbers given out later are greater than any restored one. */
+NODISCARD enum err sessions_restore(struct sessions *all, const struct session_stored *stored);
 /* Any thread: closes the live sessions of a device, e.g. after its credential was revoked. MQTT 5:
  * DISCONNECT 0x87. credential_id 0: all of the device; else only those that came in with that
  * credential. */
@@ -121,3 +183,6 @@ uint32_t session_loop(const struct session *s);
  * session ends. */
 void **session_user(struct session *s);
 bool session_is_v5(const struct session *s);
+int64_t
+session_number(const struct session *s); /* of what it keeps; 0 before the claim is granted */
+bool session_outlives(const struct session *s); /* its connection: what is promised is stored */
