@@ -181,13 +181,16 @@ static enum err retention_drop(struct db *db, int64_t before_us)
     return e;
 }
 
-/* Events and rejected messages have served their purpose after a while. */
+/* Events and rejected messages have served their purpose after a while. The newest event stays: ids
+ * go on from it after a restart, and followers of the stream know the last one they saw. */
 static enum err history_drop(struct db *db, int64_t days)
 {
     struct db_params p = {0};
     db_int(&p, days);
-    enum err e =
-        db_exec(db, "DELETE FROM events WHERE ts < now() - $1 * interval '1 day'", &p, NULL);
+    enum err e = db_exec(db,
+                         "DELETE FROM events WHERE ts < now() - $1 * interval '1 day'"
+                         " AND id < (SELECT max(id) FROM events)",
+                         &p, NULL);
     if (e == ERR_OK) {
         e = db_exec(
             db, "DELETE FROM rejected_messages WHERE received_at < now() - $1 * interval '1 day'",
