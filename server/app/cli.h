@@ -22,6 +22,9 @@ enum cli_exit {
     CLI_UNREACHABLE = 3, /* the server or the database does not answer */
 };
 
+/* The only argument of a group: prints its part of the manual page. */
+#define CLI_MANUAL "--manual"
+
 enum { CLI_OPTIONS_MAX = 24, CLI_VALUES_MAX = 64 };
 
 /* Groups of options that many subcommands have. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "app/cli.h"
+#include "app/roff.h"
 #include "base/check.h"
 #include "base/log.h"
 
@@ -84,6 +85,26 @@ static void print_group_help(FILE *out, const char *group, const char *words,
         (void)fprintf(out, "  %-30s %s\n", head, c->words);
     }
     (void)fprintf(out, "\n`signalbox %s VERB --help` tells more.\n", group);
+}
+
+/* What `signalbox manual` takes from each subcommand. */
+static void print_manual(const char *group, const struct cli_command *commands)
+{
+    for (const struct cli_command *c = commands; c->run != NULL; c++) {
+        struct option_list l = options_of(c);
+        roff_heading("signalbox %s%s%s %s", group, c->name == NULL ? "" : " ",
+                     c->name == NULL ? "" : c->name, c->arguments);
+        roff_text(c->words);
+        for (int i = 0; i < l.count; i++) {
+            const struct cli_option *o = l.items[i];
+            if (o != &help_option) {
+                roff_option(o->letter, o->name, o->arg, o->words);
+            }
+        }
+        if (c->examples != NULL) {
+            roff_example(c->examples);
+        }
+    }
 }
 
 /* The tables for getopt_long(); a long option's value is its place in the list, from 256 on. */
@@ -191,6 +212,10 @@ int cli_run(const char *group, const char *words, const struct cli_command *comm
     struct cli_call call = {.group = group};
     const struct cli_command *c = commands;
     log_setup(LOG_WARN, LOG_FORMAT_AUTO);
+    if (argc == 2 && strcmp(argv[1], CLI_MANUAL) == 0) {
+        print_manual(group, commands);
+        return CLI_OK;
+    }
     if (c->name != NULL) {
         verb_first(argc, argv);
         const char *verb = argc > 1 ? argv[1] : "";

@@ -4,6 +4,15 @@
  */
 #pragma once
 
+#include <stddef.h>
+
+struct app_command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *words;
+};
+const struct app_command *app_commands(size_t *ret_count);
+
 int app_serve(int argc, char **argv);
 int app_fleet(int argc, char **argv);
 int cli_migrate(int argc, char **argv);
@@ -17,4 +26,5 @@ int cli_rule(int argc, char **argv);
 int cli_alert(int argc, char **argv);
 int cli_command(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
+int cli_manual(int argc, char **argv);
 int cli_version(int argc, char **argv);

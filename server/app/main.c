@@ -9,11 +9,7 @@
 #include "app/commands.h"
 #include "base/check.h"
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *words;
-} commands[] = {
+static const struct app_command commands[] = {
     {"serve", app_serve, "run the server"},
     {"migrate", cli_migrate, "bring the database schema up to date"},
     {"check-config", cli_check_config, "check settings, print them, or print a sample file"},
@@ -27,8 +23,15 @@ static const struct {
     {"command", cli_command, "send commands to devices and follow them"},
     {"fleet", app_fleet, "simulate devices, or replay recordings as devices"},
     {"doctor", cli_doctor, "check settings, database, certificates and limits"},
+    {"manual", cli_manual, "print the manual pages"},
     {"version", cli_version, "print the version"},
 };
+
+const struct app_command *app_commands(size_t *ret_count)
+{
+    *ret_count = COUNT_OF(commands);
+    return commands;
+}
 
 static void print_usage(FILE *out)
 {

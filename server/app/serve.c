@@ -1,4 +1,3 @@
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "app/cli.h"
 #include "app/commands.h"
 #include "app/wire.h"
 #include "base/log.h"
@@ -18,14 +18,6 @@
  *   SIGTERM, SIGINT  stop in order; a second one ends at once
  *   SIGHUP           certificates and the alert log's file again
  */
-static const char *const usage =
-    "usage: signalbox serve [--config FILE]\n\n"
-    "Runs the server until SIGTERM. SIGHUP reads certificates and revocation lists again and "
-    "reopens the alert log.\n"
-    "Every setting is also an environment variable SIGNALBOX_…; see `signalbox check-config "
-    "--sample`.\n\n"
-    "example: signalbox serve --config /etc/signalbox/signalbox.yaml\n";
-
 /* The supervisor's notification socket; see sd_notify(3). */
 static void notify(const char *state)
 {
@@ -96,33 +88,13 @@ static int serve(const struct conf *conf)
     return gave_up ? 1 : 0;
 }
 
-int app_serve(int argc, char **argv)
+static int serve_call(const struct cli_call *c)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *file = NULL;
-    for (int o = getopt_long(argc, argv, "c:h", options, NULL); o != -1;
-         o = getopt_long(argc, argv, "c:h", options, NULL)) {
-        if (o == 'h') {
-            (void)fputs(usage, stdout);
-            return 0;
-        }
-        if (o != 'c') {
-            (void)fputs(usage, stderr);
-            return 2;
-        }
-        file = optarg;
-    }
-    if (optind < argc) {
-        (void)fprintf(stderr, "signalbox serve: unexpected `%s`\n\n%s", argv[optind], usage);
-        return 2;
-    }
     struct conf *conf = NULL;
     struct conf_error error;
-    if (conf_load(file, &conf, &error) != ERR_OK) {
+    if (conf_load(cli_value(c, "config"), &conf, &error) != ERR_OK) {
         (void)fprintf(stderr, "%s:%d:%d: %s\n", error.file, error.line, error.column, error.detail);
-        return 1;
+        return CLI_FAILED;
     }
     enum log_level level = LOG_INFO;
     (void)log_level_parse(view_str(conf->log_level), &level);
@@ -130,6 +102,24 @@ int app_serve(int argc, char **argv)
     int code = serve(conf);
     conf_free(conf);
     return code;
+}
+
+int app_serve(int argc, char **argv)
+{
+    static const struct cli_option options[] = {
+        {"config", 'c', "FILE", "settings file (SIGNALBOX_CONFIG; else defaults and environment)"},
+        {0}};
+    static const struct cli_command commands[] = {
+        {.arguments = "",
+         .words = "Runs the server until SIGTERM. SIGHUP reads certificates and revocation lists "
+                  "again and reopens the alert log.\n"
+                  "Every setting is also an environment variable SIGNALBOX_…; see `signalbox "
+                  "check-config --sample`.",
+         .examples = "  signalbox serve --config /etc/signalbox/signalbox.yaml\n",
+         .options = options,
+         .run = serve_call},
+        {0}};
+    return cli_run("serve", "", commands, argc, argv);
 }
 
 int app_fleet(int argc, char **argv)

@@ -20,19 +20,24 @@ static const struct {
     {"rules", fleet_rules_main, "example rules of scenarios, one JSON document a line"},
 };
 
-static int help(void)
+static int help(FILE *out, int code)
 {
-    (void)fprintf(stderr, "signalbox fleet COMMAND: simulated and replayed devices\n");
+    (void)fprintf(out, "usage: signalbox fleet COMMAND [OPTIONS]\n\n"
+                       "Simulated and replayed devices.\n\ncommands:\n");
     for (size_t i = 0; i < COUNT_OF(commands); i++) {
-        (void)fprintf(stderr, "  %-8s %s\n", commands[i].name, commands[i].words);
+        (void)fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].words);
     }
-    return FLEET_USAGE;
+    (void)fprintf(out, "\n%s", fleet_options_help);
+    return code;
 }
 
 int fleet_main(int argc, char **argv)
 {
     if (argc < 2) {
-        return help();
+        return help(stderr, FLEET_USAGE);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        return help(stdout, 0);
     }
     for (size_t i = 0; i < COUNT_OF(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
@@ -41,5 +46,5 @@ int fleet_main(int argc, char **argv)
         }
     }
     (void)fprintf(stderr, "fleet: `%s` is no command\n", argv[1]);
-    return help();
+    return help(stderr, FLEET_USAGE);
 }
