@@ -218,6 +218,9 @@ static enum err db_drain(struct db *db, enum err first, struct db_result **ret_r
         PQclear(kept);
         kept = r;
     }
+    if (e == ERR_OK && kept == NULL) {
+        return db_broken(db, ERR_DB_DOWN, "no answer");
+    }
     if (e != ERR_OK || ret_result == NULL) {
         PQclear(kept);
         return e;

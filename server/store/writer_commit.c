@@ -168,9 +168,24 @@ static enum err row_poison(struct db *db, struct batch *b, enum row_choice choic
     return ERR_DB_DATA;
 }
 
-/* Sends `sql`, which holds one COPY … FROM STDIN and perhaps statements around it, and the rows. */
-static enum err copy_rows(struct db *db, struct batch *b, const char *sql, enum row_choice choice)
+/* Only PostgreSQL's own word for it counts: an answer that is merely no error is none. A COMMIT of a
+ * failed transaction says ROLLBACK. */
+static bool says_commit(PGresult *r)
 {
+    return strcmp(PQcmdStatus(r), "COMMIT") == 0;
+}
+
+static enum err no_word_of_commit(struct db *db)
+{
+    return db_broken(db, ERR_DB_DOWN, "no answer to COMMIT");
+}
+
+/* Sends `sql`, which holds one COPY … FROM STDIN and perhaps statements around it, and the rows.
+ * commit: the last of them is COMMIT. */
+static enum err copy_rows(struct db *db, struct batch *b, const char *sql, enum row_choice choice,
+                          bool commit)
+{
+    bool committed = false;
     if (PQsendQuery(db->pg, sql) == 0) {
         return db_broken(db, ERR_DB_DOWN, PQerrorMessage(db->pg));
     }
@@ -195,12 +210,13 @@ static enum err copy_rows(struct db *db, struct batch *b, const char *sql, enum 
             e = db_fail(db, r);
             line = error_row(r);
         }
+        committed = says_commit(r);
         PQclear(r);
     }
     if (e == ERR_DB_DATA && line > 0) {
         return row_poison(db, b, choice, line);
     }
-    return e;
+    return e == ERR_OK && commit && !committed ? no_word_of_commit(db) : e;
 }
 
 /* ---- rows that may be stored already ---- */
@@ -267,7 +283,7 @@ static enum err find_refused(struct db *db, struct batch *b, enum row_choice cho
 {
     enum err e = db_script(db, "ROLLBACK; BEGIN");
     if (e == ERR_OK) {
-        e = copy_rows(db, b, COPY_INCOMING, choice);
+        e = copy_rows(db, b, COPY_INCOMING, choice, false);
     }
     struct db_result *refused = NULL;
     if (e == ERR_OK) {
@@ -300,7 +316,7 @@ static enum err insert_careful(struct db *db, struct batch *b, enum row_choice c
     if (rows_count(b, choice) == 0) {
         return ERR_OK;
     }
-    enum err e = copy_rows(db, b, COPY_INCOMING, choice);
+    enum err e = copy_rows(db, b, COPY_INCOMING, choice, false);
     if (e != ERR_OK) {
         return e;
     }
@@ -416,6 +432,7 @@ static bool send_operations(struct db *db, const struct batch *b)
 static enum err read_pipeline(struct db *db, uint32_t *ret_failed)
 {
     enum err e = ERR_OK;
+    bool committed = false;
     uint32_t at = 0;
     for (;;) {
         PGresult *r = NULL;
@@ -432,12 +449,13 @@ static enum err read_pipeline(struct db *db, uint32_t *ret_failed)
             e = db_fail(db, r);
             *ret_failed = at;
         }
+        committed = committed || says_commit(r);
         PQclear(r);
         if (db->broken) {
             return e;
         }
         if (status == PGRES_PIPELINE_SYNC) {
-            return e;
+            return e == ERR_OK && !committed ? no_word_of_commit(db) : e;
         }
     }
 }
@@ -495,7 +513,7 @@ static enum err begin(struct db *db, struct batch *b, const struct writer_step *
                        copy ? "; COPY samples (" ROW_COLUMNS ") FROM STDIN (FORMAT binary)" : "",
                        commit ? "; COMMIT" : "");
     CHECK(len > 0 && (size_t)len < sizeof(sql));
-    return copy ? copy_rows(db, b, sql, ROWS_PLAIN) : db_script(db, sql);
+    return copy ? copy_rows(db, b, sql, ROWS_PLAIN, commit) : db_script(db, sql);
 }
 
 static enum err commit_steps(struct db *db, struct batch *b, const struct writer_step *step)

@@ -8,6 +8,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char text[CLOCK_TEXT_SIZE];

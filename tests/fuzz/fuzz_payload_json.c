@@ -21,6 +21,8 @@
 #include "base/check.h"
 #include "payload/json.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 struct level {
     json_t *node;
     size_t seen;

@@ -18,6 +18,8 @@
 #include "base/utf8.h"
 #include "payload/telemetry.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 static const struct payload_limits tight = {
     .depth_max = 3, .values_max = 6, .samples_max = 4, .text_max = 8};
 

@@ -6,6 +6,8 @@
  */
 #include "../unit/session/rig.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 enum { FUZZ_CONNS = 4 };
 
 struct fuzz {
