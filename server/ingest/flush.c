@@ -7,8 +7,13 @@
  * of them: a device is written once every `state_flush` at most, in the order in which devices
  * changed. After a crash the samples since then are read back and run through the rules again
  * (load.c).
+ *
+ * All messages of a batch wait for what is flushed with it, and an upsert costs as much as a few
+ * samples. So a batch takes as many values along as it has samples, and a small one FLUSH_ROWS_MIN;
+ * a device that is due waits for a later batch. Without the bound a slow commit makes more devices
+ * due, and they the next commit slower.
  */
-enum { FLUSH_DEVICES_MAX = 512, FLUSH_STATE_LIMIT = 64 << 20 };
+enum { FLUSH_ROWS_MIN = 128, FLUSH_STATE_LIMIT = 64 << 20 };
 
 void core_dirty(struct ingest *in, struct core_device *cd)
 {
@@ -49,11 +54,15 @@ void core_flush_device(struct ingest *in, struct core_device *cd)
 void core_flush_due(struct ingest *in, bool all)
 {
     int64_t due_us = clock_mono_us() - in->conf->state_flush_us;
-    for (int n = 0; (all || n < FLUSH_DEVICES_MAX) && !list_empty(&in->dirty); n++) {
+    uint32_t rows = in->open == NULL ? 0 : batch_rows(in->open->batch);
+    uint32_t left = rows < FLUSH_ROWS_MIN ? FLUSH_ROWS_MIN : rows;
+    while (!list_empty(&in->dirty)) {
         struct core_device *cd = CONTAINER_OF(in->dirty.next, struct core_device, dirty);
-        if (!all && cd->dirty_since_us > due_us) {
+        if (!all && (left == 0 || cd->dirty_since_us > due_us)) {
             return;
         }
+        uint32_t written = cd->latest_count + 1; /* at most, and the state */
+        left = left > written ? left - written : 0;
         core_flush_device(in, cd);
     }
 }
