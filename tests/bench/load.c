@@ -8,6 +8,7 @@
  *   --idle                 connections only: says READY on stderr when all are up, holds them for
  * --seconds
  *   --handshakes           connect, wait for CONNACK, close, again; with --resumed by TLS tickets
+ *   --every T              also a JSON line for each interval of the measured time, as it ends
  *
  * Payload: {"ts":…,"values":{"m000":1234.56,…}}; numbers have fixed width and are patched in place,
  * because the generator shares its cores with what it measures. Prints one JSON line.
@@ -44,6 +45,7 @@ struct settings {
     double rate;
     int64_t run_us;
     int64_t warm_up_us;
+    int64_t every_us; /* 0: no lines of intervals */
     int64_t ramp_timeout_us;
     const char *topic;  /* %s: the device's name */
     const char *prefix; /* of device names */
@@ -81,7 +83,9 @@ struct load {
     int64_t measure_from_us, measure_to_us;
     uint64_t due; /* open loop, over all devices */
     uint64_t acked, refused, connects;
-    struct fleet_histogram latency; /* of messages, or of connections in MODE_HANDSHAKES */
+    struct fleet_histogram latency;  /* of messages, or of connections in MODE_HANDSHAKES */
+    struct fleet_histogram interval; /* the same since interval_us */
+    int64_t interval_us;
     struct rusage cpu_from, cpu_to;
     char template[VALUES_MAX * VALUE_STRIDE + 64];
     size_t template_len;
@@ -189,6 +193,9 @@ static void on_acked(struct fleet_client *c, const struct fleet_slot *slot, uint
     }
     if (slot->queued_us >= l->measure_from_us && slot->queued_us < l->measure_to_us) {
         fleet_histogram_add(&l->latency, now - slot->queued_us);
+        if (l->set.every_us > 0) {
+            fleet_histogram_add(&l->interval, now - slot->queued_us);
+        }
     }
 }
 
@@ -311,6 +318,56 @@ static void charge_unanswered(struct load *l)
     }
 }
 
+static void emit_count(struct emit_json *j, const char *key, uint64_t n)
+{
+    emit_json_key(j, key);
+    emit_json_int(j, (int64_t)n);
+}
+
+static void emit_real(struct emit_json *j, const char *key, double x, int decimals)
+{
+    char text[64];
+    int len = snprintf(text, sizeof(text), "%.*f", decimals, x);
+    emit_json_key(j, key);
+    emit_json_raw(j, view_of(text, (size_t)len));
+}
+
+static void report_latency(const struct fleet_histogram *h, struct emit_json *j)
+{
+    static const struct {
+        const char *key;
+        double share;
+    } rows[] = {
+        {"p50_ms", 0.5}, {"p90_ms", 0.9}, {"p99_ms", 0.99}, {"p999_ms", 0.999}, {"max_ms", 1}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        emit_real(j, rows[i].key, (double)fleet_histogram_at(h, rows[i].share) / 1000, 3);
+    }
+}
+
+/* Counts answers by when they came, so that an interval without any shows itself in the next. */
+static void report_interval(struct load *l, int64_t now)
+{
+    if (l->set.every_us == 0 || l->interval_us == 0 || now - l->interval_us < l->set.every_us) {
+        return;
+    }
+    struct buf out;
+    buf_init(&out, 1 << 12);
+    struct emit_json j = emit_json_init(&out);
+    emit_json_open(&j, '{');
+    emit_real(&j, "at_s", (double)(now - l->measure_from_us) / 1e6, 1);
+    emit_count(&j, "up", l->up);
+    emit_real(&j, "messages_per_second",
+              (double)l->interval.count * 1e6 / (double)(now - l->interval_us), 1);
+    report_latency(&l->interval, &j);
+    emit_json_close(&j, '}');
+    CHECK(buf_err(&out) == ERR_OK);
+    (void)printf("%.*s\n", VIEW_ARG(buf_view(&out)));
+    (void)fflush(stdout);
+    buf_fini(&out);
+    fleet_histogram_init(&l->interval);
+    l->interval_us = now;
+}
+
 static void on_phase(uv_timer_t *timer)
 {
     struct load *l = timer->data;
@@ -332,7 +389,9 @@ static void on_phase(uv_timer_t *timer)
         if (now >= l->measure_from_us &&
             l->cpu_from.ru_utime.tv_sec + l->cpu_from.ru_utime.tv_usec == 0) {
             (void)getrusage(RUSAGE_SELF, &l->cpu_from);
+            l->interval_us = now;
         }
+        report_interval(l, now);
         if (now >= l->measure_to_us) {
             (void)getrusage(RUSAGE_SELF, &l->cpu_to);
             /* due_at() counts from the run's beginning, so phase_us stays what it was. */
@@ -356,32 +415,6 @@ static double cpu_seconds(const struct load *l)
            (double)(b->ru_utime.tv_usec - a->ru_utime.tv_usec + b->ru_stime.tv_usec -
                     a->ru_stime.tv_usec) /
                1e6;
-}
-
-static void emit_count(struct emit_json *j, const char *key, uint64_t n)
-{
-    emit_json_key(j, key);
-    emit_json_int(j, (int64_t)n);
-}
-
-static void emit_real(struct emit_json *j, const char *key, double x, int decimals)
-{
-    char text[64];
-    int len = snprintf(text, sizeof(text), "%.*f", decimals, x);
-    emit_json_key(j, key);
-    emit_json_raw(j, view_of(text, (size_t)len));
-}
-
-static void report_latency(const struct load *l, struct emit_json *j)
-{
-    static const struct {
-        const char *key;
-        double share;
-    } rows[] = {
-        {"p50_ms", 0.5}, {"p90_ms", 0.9}, {"p99_ms", 0.99}, {"p999_ms", 0.999}, {"max_ms", 1}};
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        emit_real(j, rows[i].key, (double)fleet_histogram_at(&l->latency, rows[i].share) / 1000, 3);
-    }
 }
 
 static void report(const struct load *l)
@@ -428,7 +461,7 @@ static void report(const struct load *l)
                   3);
     }
     emit_real(&j, "generator_cpu_share", cpu / seconds, 3);
-    report_latency(l, &j);
+    report_latency(&l->latency, &j);
     emit_json_key(&j, "error");
     emit_json_str(&j, l->last_error[0] == '\0' ? NULL : l->last_error);
     emit_json_close(&j, '}');
@@ -442,6 +475,7 @@ static const char usage[] =
     "[--resumed]]\n"
     "  --connections N   (1000)             --seconds T   measured time (10)\n"
     "  --values K        per message (10)   --warm-up T   before measuring (2)\n"
+    "  --every T         a line for each interval, too\n"
     "  --rate R          open loop, messages a second over all connections\n"
     "  --idle            hold idle connections\n"
     "  --handshakes      connections a second; --resumed: with TLS tickets\n"
@@ -456,6 +490,7 @@ enum {
     OPT_SECONDS,
     OPT_VALUES,
     OPT_WARM_UP,
+    OPT_EVERY,
     OPT_RATE,
     OPT_IDLE,
     OPT_HANDSHAKES,
@@ -484,6 +519,8 @@ static bool take_own(struct settings *s, int code, const char *text)
         return fleet_read_time("seconds", text, &s->run_us);
     case OPT_WARM_UP:
         return fleet_read_time("warm-up", text, &s->warm_up_us);
+    case OPT_EVERY:
+        return fleet_read_time("every", text, &s->every_us);
     case OPT_RAMP_TIMEOUT:
         return fleet_read_time("ramp-timeout", text, &s->ramp_timeout_us);
     case OPT_RATE:
@@ -523,6 +560,7 @@ static bool read_options(int argc, char **argv, struct settings *s)
         {"seconds", required_argument, NULL, OPT_SECONDS},
         {"values", required_argument, NULL, OPT_VALUES},
         {"warm-up", required_argument, NULL, OPT_WARM_UP},
+        {"every", required_argument, NULL, OPT_EVERY},
         {"rate", required_argument, NULL, OPT_RATE},
         {"idle", no_argument, NULL, OPT_IDLE},
         {"handshakes", no_argument, NULL, OPT_HANDSHAKES},
@@ -659,6 +697,7 @@ int main(int argc, char **argv)
     l.noise = l.set.common.seed;
     l.wall_offset_us = clock_wall_us() - clock_mono_us();
     fleet_histogram_init(&l.latency);
+    fleet_histogram_init(&l.interval);
     if (!make_devices(&l) || (l.set.mode == MODE_OPEN && !tick_start(&l))) {
         (void)fprintf(stderr, "out of memory\n");
         return FLEET_FAILED;
