@@ -1,0 +1,26 @@
+# Sourced by tests that mount file systems, after lib.sh and before fault.sh: in a world of their own, which leaves nothing behind.
+#
+#   own_world              runs the test again as the first process of its own process and mount namespaces: however it ends, SIGKILL
+#                          included, its processes end with it, and with the last of them its mounts and loop devices. Skips elsewhere.
+#   mount_small FOLDER SIZE [OWNER]   an empty tmpfs
+#   fill FOLDER, unfill FOLDER        to its last byte, with files named ballast; and room again
+# shellcheck shell=bash
+own_world() {
+    [[ ${SIGNALBOX_OWN_WORLD:-} != 1 ]] || return 0
+    ((EUID == 0)) || skip "file systems can only be mounted by root"
+    local world=(unshare --mount --pid --fork --kill-child --mount-proc)
+    "${world[@]}" true 2>/dev/null || skip "no namespaces of processes and mounts can be made here"
+    SIGNALBOX_OWN_WORLD=1 SIGNALBOX_TEST_OWN=${SIGNALBOX_TEST_OWN:-} exec "${world[@]}" bash "$0"
+}
+
+mount_small() { # FOLDER SIZE [OWNER]
+    mkdir -p "$1"
+    mount -t tmpfs -o "size=$2,mode=700" tmpfs "$1" 2>/dev/null || skip "file systems cannot be mounted here"
+    [[ -z ${3:-} ]] || chown "$3" "$1"
+}
+
+fill() { # FOLDER
+    dd if=/dev/zero of="$1/ballast" bs=64k status=none 2>/dev/null || true
+    dd if=/dev/zero of="$1/ballast2" bs=512 status=none 2>/dev/null || true
+}
+unfill() { rm "$1/ballast" "$1/ballast2"; }
