@@ -38,7 +38,8 @@
     X(ERR_STATE, -24, "not possible in this state")  \
     X(ERR_CANCELLED, -25, "cancelled")               \
     X(ERR_TLS, -26, "TLS failure")                   \
-    X(ERR_SKIP, -27, "nothing to do")
+    X(ERR_SKIP, -27, "nothing to do")                \
+    X(ERR_QUOTA, -28, "over a quota")
 
 enum err {
 #define ERR_ENUM(name, value, words) name = (value),

@@ -1,9 +1,9 @@
 /*
  * message: what one device says to others, shared by all sessions it is for.
  *
- * Immutable once made, but for `id` and `stored`, which the home loop sets. Ownership: counted;
- * each holder drops its hold once, on any thread. Limits: a topic of 65,535 bytes; properties and
- * payload are bounded by the packet they came in.
+ * Immutable once made, but for `id`, `rows` and `stored`, which the home loop sets. Ownership:
+ * counted; each holder drops its hold once, on any thread. Limits: a topic of 65,535 bytes;
+ * properties and payload are bounded by the packet they came in.
  */
 #pragma once
 
@@ -18,6 +18,7 @@ struct message {
     atomic_uint holds;
     uint32_t props_len, payload_len;
     int64_t id;            /* of its row; 0: not stored */
+    uint32_t rows;         /* queues of stored sessions that name the row; the home loop's */
     int64_t expires_at_us; /* monotonic; CLOCK_NONE: never */
     atomic_bool stored;    /* committed: it may leave to sessions that outlive their connection */
     uint8_t qos;           /* as it was published */

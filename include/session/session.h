@@ -55,6 +55,14 @@ struct session_attach {
     int64_t expiry_us;
 };
 
+struct session_opened {
+    int64_t number;
+    struct device *device; /* borrowed; NULL: of the open listener */
+    const char *client_id; /* borrowed */
+    int64_t expiry_us;     /* 0: ends with its connection */
+    bool resumed;
+};
+
 enum session_end { SESSION_END_CLIENT, SESSION_END_WILL, SESSION_END_SERVER };
 
 struct session_hooks {
@@ -85,7 +93,10 @@ struct session_hooks {
     /* ---- messages between devices: see server/topics ---- */
 
     /* As publish, of an allowed topic that is not the device API's; on the open listener, of any.
-     */
+     * The ticket may also say ERR_NOT_FOUND: nobody subscribes to it, 0x10 in MQTT 5; ERR_QUOTA: it
+     * cannot be kept, 0x97. A QoS 2 publish whose connection went before the ticket came in is
+     * offered again when the client sends it again, and recognised by (number, packet id) until
+     * released was told. */
     enum err (*route)(void *arg, struct session *s, const struct session_publish *p,
                       struct ticket *t);
     /* A filter was granted or changed (existed), or given up. Until t is dropped the SUBACK or
@@ -101,15 +112,19 @@ struct session_hooks {
     enum err (*released)(void *arg, struct session *s, uint16_t packet_id, struct ticket *t);
     /* PUBREC came for a stored target: PUBREL leaves when t is dropped. */
     enum err (*received)(void *arg, struct session *s, int64_t seq, struct ticket *t);
-    /* A stored target reached its end; ERR_OK: acknowledged. On the session's loop. */
+    /* A stored target reached its end; ERR_OK: acknowledged. On the session's loop. Told exactly
+     * once for each that session_send() took, however it ends; not when the server stops. */
     void (*target_done)(void *arg, int64_t number, int64_t seq, struct message *m, enum err status);
     /* The connection ended with a will; m's hold is the hook's. delay_us 0: publish it now. The
-     * session's end or its resumption ends the delay: see begun, forgotten and attach. */
+     * session's end or its resumption ends the delay: see ended and opened. */
     void (*will)(void *arg, int64_t number, const struct device *device, struct message *m,
                  int64_t delay_us);
-    /* The session of this number has a connection again, before its CONNACK. On the home loop. */
-    void (*resumed)(void *arg, int64_t number);
-    /* The session of this number is gone with all it kept. On the home loop. */
+    /* A session has a connection, a new one or one that was absent: before its CONNACK. On the home
+     * loop, as the next two, and before any other hook about its number. */
+    void (*opened)(void *arg, const struct session_opened *o);
+    /* The connection ended and the session lives on for expiry_us: opened or ended follows. */
+    void (*parted)(void *arg, int64_t number, int64_t expiry_us);
+    /* The session of this number is gone with all it kept, its filters too. */
     void (*ended)(void *arg, int64_t number);
 };
 
@@ -160,9 +175,12 @@ void session_attach_done(struct sessions *all, struct session_ref ref, enum err 
 /* Any thread. Only sent when one of the session's filters matches the topic; else
  * delivered(ERR_NOT_FOUND). Takes d. A stale ref gives delivered(ERR_CLOSED). */
 void session_deliver(struct sessions *all, struct session_ref ref, struct session_delivery *d);
-/* On the home loop (0). A number that is gone is ignored: nothing is told. ERR_FULL: its queue is
+/* On the home loop (0). ERR_NOT_FOUND: the number is gone, nothing is told. ERR_FULL: its queue was
  * full and what gave way was told to target_done. */
 enum err session_send(struct sessions *all, int64_t number, const struct session_target *t);
+/* May a device publish to the topic? For wills, whose session is gone. device NULL: of the open
+ * listener, which may. Any thread. */
+bool session_may_publish(const struct device *device, struct view topic);
 /* On the home loop: message->stored was set; sends what waited for it. */
 void session_stored_now(struct sessions *all, int64_t number);
 /* Before sessions_start(). Numbers given out later are greater than any restored one. */
