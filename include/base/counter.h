@@ -2,9 +2,8 @@
  * counter: numbers for /metrics. One table of counters and gauges for the process's life.
  *
  * The rows are in COUNTER_LIST: name without the "signalbox_" prefix, type, words. Values are
- * relaxed atomics; the balance received = committed + duplicate + rejected + in flight is computed
- * from a consistent read (counter_balance_*), because a scrape must never catch a message between
- * two of its states. Threads: any.
+ * relaxed atomics. The balance of messages is kept apart, because a scrape must never catch a
+ * message between two of its states. Threads: any.
  */
 #pragma once
 
@@ -78,14 +77,28 @@ void counter_add(enum counter_id id, int64_t n); /* gauges also go down */
 void counter_set(enum counter_id id, int64_t value);
 int64_t counter_get(enum counter_id id);
 
-/* The message balance. Each message is received once and ends once. */
+/*
+ * The balance: received = committed + duplicate + rejected + in flight. A message is received once
+ * and ends once; in between it is held in one place at a time, and each place counts what comes and
+ * goes. In flight is the sum over the places and no difference, so the balance can fail: a message
+ * that is lost or counted twice on its way is seen in every scrape after it.
+ *
+ * Threads: what a thread counts is its own until it publishes, all of it at once. So it publishes
+ * when every message is in one place: before messages go to another thread, and after its turn.
+ */
+enum message_place { MESSAGE_IN_CORE, MESSAGE_IN_BATCH, MESSAGE_IN_SPOOL, MESSAGE_PLACES };
 enum message_end { MESSAGE_COMMITTED, MESSAGE_DUPLICATE, MESSAGE_REJECTED, MESSAGE_DROPPED };
 void counter_message_received(int64_t n);
+void counter_message_held(enum message_place place, int64_t n); /* n < 0: no longer */
 /* MESSAGE_DROPPED: the connection went before the commit; the message counts as never received. */
 void counter_message_ended(enum message_end end, int64_t n);
+void counter_balance_publish(void);
+
 struct counter_balance {
     int64_t received, committed, duplicate, rejected, in_flight;
+    int64_t held[MESSAGE_PLACES];
 };
-struct counter_balance counter_balance(void); /* consistent: always adds up */
+/* All that was published, and what the caller's own thread counted. */
+struct counter_balance counter_balance(void);
 
 void counter_write_text(struct buf *out); /* Prometheus text format 0.0.4 */

@@ -1,18 +1,29 @@
 #include "base/counter.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
 
 #include "base/lock.h"
 
 static _Atomic int64_t counters[COUNTER_COUNT];
 
-/* The balance has a lock because a scrape must see a message in exactly one place. Callers add per
- * batch. */
+struct tally {
+    int64_t received;
+    int64_t held[MESSAGE_PLACES];
+    int64_t ended[MESSAGE_DROPPED + 1];
+};
+
+/* The balance has a lock because a scrape must see a message in exactly one place. */
 static struct {
     struct lock lock;
-    int64_t received;
-    int64_t ended[MESSAGE_DROPPED + 1];
+    struct tally all;
 } balance = {.lock = {PTHREAD_MUTEX_INITIALIZER}};
+
+static _Thread_local struct {
+    struct tally tally;
+    bool any;
+} own;
 
 static const struct {
     const char *name;
@@ -41,29 +52,55 @@ int64_t counter_get(enum counter_id id)
 
 void counter_message_received(int64_t n)
 {
-    lock_take(&balance.lock);
-    balance.received += n;
-    lock_give(&balance.lock);
+    own.tally.received += n;
+    own.any = true;
+}
+
+void counter_message_held(enum message_place place, int64_t n)
+{
+    own.tally.held[place] += n;
+    own.any = true;
 }
 
 void counter_message_ended(enum message_end end, int64_t n)
 {
+    own.tally.ended[end] += n;
+    own.any = true;
+}
+
+void counter_balance_publish(void)
+{
+    if (!own.any) {
+        return;
+    }
     lock_take(&balance.lock);
-    balance.ended[end] += n;
+    balance.all.received += own.tally.received;
+    for (int i = 0; i < MESSAGE_PLACES; i++) {
+        balance.all.held[i] += own.tally.held[i];
+    }
+    for (int i = 0; i <= MESSAGE_DROPPED; i++) {
+        balance.all.ended[i] += own.tally.ended[i];
+    }
     lock_give(&balance.lock);
+    memset(&own, 0, sizeof(own));
 }
 
 struct counter_balance counter_balance(void)
 {
+    counter_balance_publish();
     lock_take(&balance.lock);
-    struct counter_balance b = {
-        .received = balance.received - balance.ended[MESSAGE_DROPPED],
-        .committed = balance.ended[MESSAGE_COMMITTED],
-        .duplicate = balance.ended[MESSAGE_DUPLICATE],
-        .rejected = balance.ended[MESSAGE_REJECTED],
-    };
+    struct tally t = balance.all;
     lock_give(&balance.lock);
-    b.in_flight = b.received - b.committed - b.duplicate - b.rejected;
+    struct counter_balance b = {
+        .received = t.received - t.ended[MESSAGE_DROPPED],
+        .committed = t.ended[MESSAGE_COMMITTED],
+        .duplicate = t.ended[MESSAGE_DUPLICATE],
+        .rejected = t.ended[MESSAGE_REJECTED],
+    };
+    for (int i = 0; i < MESSAGE_PLACES; i++) {
+        b.held[i] = t.held[i];
+        b.in_flight += t.held[i];
+    }
     return b;
 }
 

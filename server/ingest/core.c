@@ -106,6 +106,7 @@ void core_event(struct ingest *in, const char *kind, const char *level, int32_t 
 void core_message_end(struct ingest *in, struct ingest_message *m)
 {
     struct ingest_block *b = m->block;
+    counter_message_held(MESSAGE_IN_CORE, -(int64_t)m->counts);
     core_open(in)->bytes += m->bytes;
     if (m->spooled) {
         core_open(in)->spooled++; /* what became of it is in this batch */
@@ -124,6 +125,7 @@ void core_message_end(struct ingest *in, struct ingest_message *m)
 
 void core_in_flight_add(struct ingest *in, const struct ingest_message *m)
 {
+    counter_message_held(MESSAGE_IN_CORE, m->counts);
     atomic_fetch_add_explicit(&in->in_flight, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&in->in_flight_bytes, (int64_t)m->bytes, memory_order_relaxed);
 }
@@ -229,6 +231,7 @@ void core_batch_arm(struct core_batch *cb)
 {
     core_save_names(cb->in, cb->batch);
     batch_on_done(cb->batch, core_batch_done, cb);
+    counter_balance_publish();
 }
 
 static bool core_batch_full(const struct ingest *in, const struct batch *b)
@@ -259,13 +262,12 @@ static void core_turn(void *arg)
     struct ingest *in = arg;
     in->tick_wall_us = clock_wall_us();
     spooling_turn(in);
-    if (spooling_holds_batches(in)) {
-        return;
-    }
-    if (in->submitted == 0 || (in->submitted < CORE_SUBMITTED_MAX && in->open != NULL &&
-                               core_batch_full(in, in->open->batch))) {
+    bool next = in->submitted == 0 || (in->submitted < CORE_SUBMITTED_MAX && in->open != NULL &&
+                                       core_batch_full(in, in->open->batch));
+    if (next && !spooling_holds_batches(in)) {
         core_ship(in);
     }
+    counter_balance_publish();
 }
 
 /* ---- life ---- */

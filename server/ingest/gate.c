@@ -27,6 +27,7 @@ static void gate_flush(void *arg)
 {
     struct gate *g = arg;
     struct ingest_block *b = g->block;
+    counter_balance_publish();
     if (b != NULL) {
         g->block = NULL;
         loop_post(g->in->loop, &b->mail);

@@ -2,12 +2,12 @@
 
 #include "base/wire.h"
 
-enum { RECORD_VERSION = 1, RECORD_DUP = 1, RECORD_IN_BATCH = 2 };
+enum { RECORD_VERSION = 1, RECORD_DUP = 1, RECORD_COUNTED = 2 };
 
 void record_encode(struct buf *out, const struct record *r)
 {
     buf_put_u8(out, RECORD_VERSION);
-    buf_put_u8(out, (uint8_t)((r->dup ? RECORD_DUP : 0) | (r->in_batch ? RECORD_IN_BATCH : 0)));
+    buf_put_u8(out, (uint8_t)((r->dup ? RECORD_DUP : 0) | (r->counted ? RECORD_COUNTED : 0)));
     buf_put_u16(out, r->packet_id);
     buf_put_u64(out, r->run);
     buf_put_u64(out, (uint64_t)r->received_at_us);
@@ -24,8 +24,7 @@ enum err record_decode(struct view bytes, struct record *ret_record)
     struct wire w = wire_init(bytes);
     uint8_t version = wire_u8(&w);
     uint8_t flags = wire_u8(&w);
-    struct record r = {.dup = (flags & RECORD_DUP) != 0,
-                       .in_batch = (flags & RECORD_IN_BATCH) != 0};
+    struct record r = {.dup = (flags & RECORD_DUP) != 0, .counted = (flags & RECORD_COUNTED) != 0};
     r.packet_id = wire_u16(&w);
     r.run = wire_u64(&w);
     r.received_at_us = (int64_t)wire_u64(&w);

@@ -15,8 +15,8 @@ struct record {
     int64_t received_at_us;
     uint16_t packet_id;
     bool dup;
-    bool in_batch; /* a batch that waits in the writing server's memory has it as well, and counts
-                      it */
+    bool counted; /* the writing server has it in its balance by another part: in a batch that waits
+                     in memory, or in a record before this one */
     struct view device;
     struct view topic;
     struct view payload;

@@ -199,14 +199,14 @@ static void group_put(struct spooling *sp, struct view record, struct ticket *t,
 }
 
 static void message_record(struct spooling *sp, struct buf *out, const struct ingest_message *m,
-                           bool in_batch)
+                           bool counted)
 {
     const struct device *d = m->gateway != NULL ? m->gateway : m->device;
     record_encode(out, &(struct record){.run = sp->run,
                                         .received_at_us = m->received_at_us,
                                         .packet_id = m->packet_id,
                                         .dup = m->dup,
-                                        .in_batch = in_batch,
+                                        .counted = counted,
                                         .device = view_str(d->name),
                                         .topic = m->topic,
                                         .payload = m->payload});
@@ -219,12 +219,14 @@ static void message_spool(struct ingest *in, struct ingest_message *m)
     buf_init(&record, GROUP_LIMIT);
     (void)group_open(sp);
     if (m->publish != sp->last_publish) {
-        message_record(sp, &record, m, false); /* its time is its own: see gate_take() */
+        /* Its time is its own: see gate_take(). */
+        message_record(sp, &record, m, !m->counts);
         sp->last_publish = m->publish;
     }
     group_put(sp, buf_view(&record), m->ticket, m->bytes);
     m->ticket = NULL;
     m->bytes = 0; /* the group's now */
+    counter_message_held(MESSAGE_IN_SPOOL, m->counts);
     buf_fini(&record);
     core_message_end(in, m);
 }
@@ -407,15 +409,15 @@ static void record_take(struct spooling *sp, struct view bytes)
     struct record r;
     enum err e = record_decode(bytes, &r);
     struct device *d = e == ERR_OK ? catalog_device(sp->in->catalog, r.device) : NULL;
+    bool of_this_run = e == ERR_OK && r.run == sp->run;
+    bool held = of_this_run && !r.counted;
+    counter_message_held(MESSAGE_IN_SPOOL, -(int64_t)held);
     if (d == NULL) {
         LOG(LOG_ERROR, "spool_record_left_out",
             LOG_S("why", e == ERR_OK ? "its device was deleted" : err_words(e)));
-        if (e == ERR_OK && r.run == sp->run && !r.in_batch) {
-            counter_message_ended(MESSAGE_REJECTED, 1);
-        }
+        counter_message_ended(MESSAGE_REJECTED, held);
         return;
     }
-    bool of_this_run = r.run == sp->run;
     if (!of_this_run) {
         counter_message_received(1);
     }
@@ -426,7 +428,7 @@ static void record_take(struct spooling *sp, struct view bytes)
                                .packet_id = r.packet_id,
                                .dup = r.dup,
                                .spooled = true,
-                               .counts = !of_this_run || !r.in_batch};
+                               .counts = !of_this_run || held};
     e = gate_take(sp->gate, &from);
     if (e == ERR_FULL) {
         gate_flush_now(sp->gate); /* the block was full */

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/counter.h"
 #include "base/emit_json.h"
 #include "base/intern.h"
 #include "store/batch_internal.h"
@@ -130,6 +131,7 @@ void batch_message(struct batch *b, struct ticket *t, enum err status, bool coun
     struct batch_message m = {
         .ticket = t, .status = status, .counts = counts, .first_row = batch_rows(b)};
     buf_put(&b->messages, &m, sizeof(m));
+    counter_message_held(MESSAGE_IN_BATCH, counts);
 }
 
 static void put_column_time(struct buf *out, int64_t us)

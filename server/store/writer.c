@@ -273,12 +273,12 @@ static void writer_answer(struct batch *b, enum err status)
             messages[i].status = status;
         }
         ends[how] += messages[i].counts;
+        counter_message_held(MESSAGE_IN_BATCH, -(int64_t)messages[i].counts);
     }
     for (int i = 0; i <= MESSAGE_DROPPED; i++) {
-        if (ends[i] > 0) {
-            counter_message_ended((enum message_end)i, ends[i]);
-        }
+        counter_message_ended((enum message_end)i, ends[i]);
     }
+    counter_balance_publish();
     for (uint32_t i = 0; i < count; i++) {
         if (messages[i].ticket != NULL) {
             ticket_drop(messages[i].ticket, messages[i].status);

@@ -21,11 +21,31 @@ static int64_t announced;
 void check_life_begins(void)
 {
     before = counter_balance();
-    before.received = before.committed + before.duplicate + before.rejected;
     announced = 0;
     /* What the dead server had under way is gone. */
-    struct counter_balance now = counter_balance();
-    counter_message_received(-now.in_flight);
+    int64_t ended = before.committed + before.duplicate + before.rejected;
+    counter_message_received(ended - before.received);
+    for (int i = 0; i < MESSAGE_PLACES; i++) {
+        counter_message_held((enum message_place)i, -before.held[i]);
+    }
+    before.received = ended;
+}
+
+static void check_balance(void)
+{
+    struct counter_balance b = counter_balance();
+    bool below = b.in_flight < 0;
+    for (int i = 0; i < MESSAGE_PLACES; i++) {
+        below = below || b.held[i] < 0;
+    }
+    if (below || b.received != b.committed + b.duplicate + b.rejected + b.in_flight) {
+        sim_violation("the balance adds up",
+                      "received %lld, ended %lld; core %lld, batches %lld, spool %lld",
+                      (long long)(b.received - before.received),
+                      (long long)(b.committed + b.duplicate + b.rejected - before.received),
+                      (long long)b.held[MESSAGE_IN_CORE], (long long)b.held[MESSAGE_IN_BATCH],
+                      (long long)b.held[MESSAGE_IN_SPOOL]);
+    }
 }
 
 void check_row(const struct pg_sample *row)
@@ -66,6 +86,7 @@ void check_budget(void)
     if (s->life == 0) {
         return;
     }
+    check_balance();
     int64_t in_flight = atomic_load(&s->server.ingest->in_flight);
     if (in_flight < 0 || in_flight > s->conf.messages_in_flight_max + BUDGET_SLACK) {
         sim_violation("bounded in flight", "%lld messages are under way", (long long)in_flight);

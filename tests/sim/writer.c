@@ -108,9 +108,8 @@ static void answer(struct batch *b, enum err status)
         } else {
             messages[i].status = status;
         }
-        if (messages[i].counts) {
-            counter_message_ended(how, 1);
-        }
+        counter_message_held(MESSAGE_IN_BATCH, -(int64_t)messages[i].counts);
+        counter_message_ended(how, messages[i].counts);
     }
     bool backwards = sim_get()->options.mutant == MUTANT_UNORDERED_ACKS;
     for (uint32_t i = 0; i < count; i++) {

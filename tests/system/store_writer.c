@@ -342,6 +342,7 @@ int main(int argc, char **argv)
     struct counter_balance balance = counter_balance();
     expect(&f, "the balance holds",
            balance.received - balance.committed - balance.duplicate - balance.rejected, 0);
+    expect(&f, "and no message is left in a batch", balance.held[MESSAGE_IN_BATCH], 0);
     writer_stop(f.writer);
     writer_free(f.writer);
     db_close(f.db);

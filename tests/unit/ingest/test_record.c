@@ -38,7 +38,7 @@ Test(record, what_was_written_is_read)
     cr_expect_eq(r.run, 0x0102030405060708);
     cr_expect_eq(r.received_at_us, 1700000000000001);
     cr_expect_eq(r.packet_id, 65535);
-    cr_expect(r.dup && !r.in_batch);
+    cr_expect(r.dup && !r.counted);
     cr_expect(view_eq_str(r.device, "gw-1") && view_eq_str(r.topic, "v1/gateway/telemetry"));
     cr_expect(view_eq_str(r.payload, "{\"a\":[{\"t\":1}]}"));
     buf_fini(&b);
