@@ -176,7 +176,7 @@ with() { # COMMAND… : with a server that is ready
 finished() { # of a test that sources this file
     local code=$?
     trap - EXIT
-    if ((code != 0 && code != 77)); then tail -n 20 "$TEST_LOG" 2>/dev/null | sed 's/^/server: /' >&2; fi
+    if ((code != 0 && code != 77)); then tail -n 20 "$TEST_LOG" 2>/dev/null | sed 's/^/server: /' >&2 || true; fi
     cleanup
     if [[ ${SIGNALBOX_TEST_OWN:-} == 1 ]]; then
         if ((code == 0)); then rm -rf "$SIGNALBOX_TEST_DIR"; else echo "kept: $SIGNALBOX_TEST_DIR" >&2; fi
