@@ -70,6 +70,17 @@ for ((i = 0; i < ${#cuts[@]}; i++)); do
     note back
     if [[ ${cuts[i]} == reading ]] && ((interrupted == 0 && i < 30)); then cuts+=(reading); fi # that one came too late
 done
+
+# A PostgreSQL for which no COMMIT means anything.
+stop_postgres
+start_postgres fsync=off
+wait_until 20 eval '[[ $(metric durability_unsafe) == 1 ]]' || fail "the server does not see that PostgreSQL has fsync=off"
+expect "ready with fsync=off" "$(curl -s -o /dev/null -w '%{http_code}' "$SIGNALBOX_URL/readyz")" 503
+expect "the log says so" "$(grep -c '"event":"durability_unsafe"' "$TEST_LOG")" 1
+stop_postgres
+start_postgres
+wait_ready 20 || fail "the server is not ready although PostgreSQL has fsync=on"
+
 arrive "$messages"
 kill -TERM "$LOAD_PID"
 load_end
@@ -82,12 +93,3 @@ at_least "times the spool was being read back" $interrupted 1
 expect "segments that could not be read" "$(metric spool_bad_segments_total)" 0
 at_most "ms from the server's being ready to the first PUBACK" "$(since back)" 5000
 load_verify
-
-stop_postgres
-start_postgres fsync=off
-wait_until 20 eval '[[ $(metric durability_unsafe) == 1 ]]' || fail "the server does not see that PostgreSQL has fsync=off"
-expect "ready with fsync=off" "$(curl -s -o /dev/null -w '%{http_code}' "$SIGNALBOX_URL/readyz")" 503
-expect "the log says so" "$(grep -c '"event":"durability_unsafe"' "$TEST_LOG")" 1
-stop_postgres
-start_postgres
-wait_ready 20 || fail "the server is not ready although PostgreSQL has fsync=on"
