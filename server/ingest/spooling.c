@@ -119,9 +119,8 @@ static void group_back(struct mail *m)
     sp->writing = false;
     if (g->write.status != ERR_OK) {
         /* No room or no disk: nothing is acknowledged, so devices wait and the budget fills. The
-         * later ones stay behind it: what a device reports of itself last must stay the last. */
-        LOG(LOG_ERROR, "spool_not_written", LOG_S("error", err_words(g->write.status)),
-            LOG_S("next", "free space or raise spool_max; until then nothing is acknowledged"));
+         * later ones stay behind it: what a device reports of itself last must stay the last. It is
+         * tried again ten times a second, so the spool says so, when it begins and when it ends. */
         sp->write_failed = true;
         return;
     }

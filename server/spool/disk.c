@@ -318,10 +318,13 @@ static void say_state(struct spool_disk *d, enum err e)
     }
     d->failing = failing;
     if (failing) {
-        LOG(LOG_ERROR, e == ERR_FULL ? "spool_full" : "spool_failing", LOG_S("why", err_words(e)),
+        LOG(LOG_ERROR, e == ERR_FULL ? "spool_full" : "spool_failing",
+            LOG_S("why", e == ERR_FULL ? "spool_max is used up, or the disk but for the reserve"
+                                       : err_words(e)),
             LOG_I("bytes", d->file_bytes), LOG_I("quota_bytes", d->limits.quota_bytes),
             LOG_I("reserve_bytes", d->limits.reserve_bytes),
-            LOG_S("next", "nothing more is acknowledged until there is space or the disk works"));
+            LOG_S("next", "free space or raise spool_max, or see to the disk; until then nothing "
+                          "more is acknowledged"));
     } else {
         LOG(LOG_INFO, "spool_works_again", LOG_I("bytes", d->file_bytes));
     }
