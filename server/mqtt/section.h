@@ -55,6 +55,8 @@ NODISCARD enum err mqtt_section_measure(enum mqtt_version version, enum mqtt_typ
                                         struct section *ret_section);
 /* Writes ret_section->size bytes. */
 void mqtt_section_write(struct pen *p, const struct section *s, const struct mqtt_props *props);
+/* Without the length: ret_section->len bytes. */
+void mqtt_section_write_bare(struct pen *p, const struct mqtt_props *props);
 
 /* SUBSCRIBE, SUBACK and their opposites: packet id, properties, a list. In suback.c. */
 NODISCARD enum err mqtt_list_encode(struct buf *out, enum mqtt_type type, enum mqtt_version version,

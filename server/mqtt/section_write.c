@@ -145,16 +145,20 @@ static void write_value(struct pen *p, unsigned row, const struct mqtt_props *pr
     }
 }
 
+void mqtt_section_write_bare(struct pen *p, const struct mqtt_props *props)
+{
+    for (unsigned left = props->present; left != 0; left &= left - 1) {
+        write_value(p, (unsigned)__builtin_ctz(left), props);
+    }
+}
+
 void mqtt_section_write(struct pen *p, const struct section *s, const struct mqtt_props *props)
 {
     if (s->size == 0) {
         return;
     }
     pen_varint(p, (uint32_t)s->len);
-    if (s->len == 0) {
-        return;
-    }
-    for (unsigned left = props->present; left != 0; left &= left - 1) {
-        write_value(p, (unsigned)__builtin_ctz(left), props);
+    if (s->len > 0) {
+        mqtt_section_write_bare(p, props);
     }
 }
