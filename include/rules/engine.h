@@ -2,10 +2,13 @@
  * engine: the rules of one device, run over its samples in event time.
  *
  * The state is a pure fold over the device's samples in the order of (ts, arrival): whatever the
- * order they came in, within the lateness bound the alert history is that of the sorted stream. An
- * out-of-order sample rolls the state back to a snapshot and runs the samples since again; what
- * differs from what was already reported comes out as ENGINE_CORRECTED, ENGINE_RETRACTED or a new
- * alert. A sample in order costs one step.
+ * order they came in, within the lateness bound the alert history is that of the sorted stream.
+ *
+ * engine_feed() gathers samples, engine_run() puts them in order and runs them. A sample in order
+ * costs one step. If any lies before what ran already, the state is rolled back to a snapshot and
+ * the samples since are run again, once for all that were gathered; what differs from what was
+ * already reported comes out as ENGINE_CORRECTED, ENGINE_RETRACTED or a new alert. So gather as
+ * much as waits, then run.
  *
  * Ownership: the caller owns the engine; it holds its rules and the device. Events live in the
  * arena given.
@@ -34,10 +37,8 @@ struct engine_rule {
 };
 
 enum engine_verdict {
-    ENGINE_NEW,
-    ENGINE_DUPLICATE, /* same ts and digest as a sample within the lateness bound: changed nothing
-                       */
-    ENGINE_LATE,      /* older than the lateness bound: changed nothing */
+    ENGINE_NEW,  /* or known already, which changes nothing */
+    ENGINE_LATE, /* older than the lateness bound: changes nothing */
 };
 
 enum engine_event_kind {
@@ -79,14 +80,19 @@ NODISCARD struct engine *engine_new(struct device *d, const struct engine_rule *
                                     uint32_t count, int64_t lateness_us, int64_t watermark_us);
 void engine_free(struct engine *e);
 
-/* `seq` orders samples of the same ts: their arrival (received_at in µs, growing per device). */
-NODISCARD enum engine_verdict engine_feed(struct engine *e, const struct sample *s, int32_t digest,
-                                          int64_t seq, struct engine_out *out);
+/* `seq` orders samples of the same ts: their arrival (received_at in µs, growing per device).
+ * Events come with engine_run(), and here already when no more can be gathered. */
+NODISCARD enum engine_verdict engine_feed(struct engine *e, const struct sample *s, int64_t seq,
+                                          struct engine_out *out);
+void engine_run(struct engine *e, struct engine_out *out); /* all that was gathered */
+/* Would this sample make the next engine_run() roll back? */
+bool engine_reaches_back(const struct engine *e, const struct sample *s);
 int64_t engine_watermark_us(const struct engine *e); /* CLOCK_NONE before the first sample */
 int64_t engine_lateness_us(const struct engine *e);
-bool engine_wants(const struct engine *e, int32_t metric); /* is the metric read by any rule? */
+bool engine_wants(const struct engine *e, int32_t metric);     /* is the metric read by any rule? */
+bool engine_has_rule(const struct engine *e, int32_t rule_id); /* disabled ones are not in it */
 
-void engine_save(const struct engine *e, struct buf *out);
+void engine_save(const struct engine *e, struct buf *out); /* after engine_run() */
 /* ERR_MALFORMED: not ours or of another format. State of rules that are gone or have another
  * version is skipped and those rules start afresh at the saved watermark. */
 NODISCARD enum err engine_restore(struct engine *e, struct view state);
@@ -98,8 +104,8 @@ NODISCARD enum err engine_restore_alert(struct engine *e, const struct engine_ev
 int64_t engine_history_from(const struct engine *e); /* CLOCK_NONE: nothing needed */
 /* A stored sample that is not flagged late or clock; in order of (ts, seq). Nothing is reported
  * here. ERR_STATE: not in order, or after the first engine_feed(). */
-NODISCARD enum err engine_replay(struct engine *e, const struct sample *s, int32_t digest,
-                                 int64_t seq, struct engine_out *out);
+NODISCARD enum err engine_replay(struct engine *e, const struct sample *s, int64_t seq,
+                                 struct engine_out *out);
 /* All stored samples were given: what differs from the alerts restored comes out as corrections
  * (normally nothing). The first engine_feed() does it if nobody did. */
 void engine_replay_end(struct engine *e, struct engine_out *out);

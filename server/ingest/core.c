@@ -262,6 +262,7 @@ static void core_turn(void *arg)
     struct ingest *in = arg;
     in->tick_wall_us = clock_wall_us();
     spooling_turn(in);
+    core_order_turn(in);
     bool next = in->submitted == 0 || (in->submitted < CORE_SUBMITTED_MAX && in->open != NULL &&
                                        core_batch_full(in, in->open->batch));
     if (next && !spooling_holds_batches(in)) {
@@ -304,6 +305,7 @@ enum err ingest_new(const struct conf *conf, struct catalog *catalog, struct sto
     in->tick_wall_us = clock_wall_us();
     list_init(&in->dirty);
     list_init(&in->draining);
+    core_order_init(in);
     map_init(&in->children);
     map_init(&in->shapes);
     map_init(&in->keys);
@@ -419,6 +421,7 @@ static void core_stop(struct mail *m)
     in->stopping = true;
     loop_timer_stop(in->tick);
     loop_timer_stop(in->slow_tick);
+    core_order_finish(in);
     if (!spooling_holds_batches(in)) {
         core_flush_due(in, true);
         core_ship(in);
@@ -469,6 +472,7 @@ void ingest_free(struct ingest *in)
         buf_fini(&cb->raw);
         free(cb);
     }
+    core_order_fini(in);
     map_fini(&in->children);
     map_fini(&in->shapes);
     in->stopping = true;

@@ -201,11 +201,28 @@ void core_message(struct ingest *in, struct ingest_message *m)
         return;
     }
     struct core_device *cd = core_device(in, m->device->id, true);
-    if (cd->state == CORE_DEVICE_READY) {
-        device_message(in, cd, m);
-    } else {
+    if (cd->state != CORE_DEVICE_READY || core_order_waits(in, cd, m)) {
         device_park(in, cd, m);
+        return;
     }
+    device_message(in, cd, m);
+    core_order_run(in, cd);
+}
+
+bool core_parked_serve(struct ingest *in, struct core_device *cd, uint32_t samples)
+{
+    uint32_t taken = 0;
+    while (cd->parked != NULL && cd->state == CORE_DEVICE_READY && taken < samples) {
+        struct ingest_message *m = cd->parked;
+        cd->parked = m->next_parked;
+        if (cd->parked == NULL) {
+            cd->parked_last = &cd->parked;
+        }
+        taken += m->samples.count;
+        device_message(in, cd, m);
+    }
+    core_order_run(in, cd);
+    return cd->parked == NULL || cd->state != CORE_DEVICE_READY;
 }
 
 void core_loaded(struct ingest *in, struct core_device *cd)
@@ -214,14 +231,7 @@ void core_loaded(struct ingest *in, struct core_device *cd)
     if (cd->reload) {
         core_device_reload(in, cd); /* something changed while it was loading */
     }
-    while (cd->parked != NULL && cd->state == CORE_DEVICE_READY) {
-        struct ingest_message *m = cd->parked;
-        cd->parked = m->next_parked;
-        if (cd->parked == NULL) {
-            cd->parked_last = &cd->parked;
-        }
-        device_message(in, cd, m);
-    }
+    (void)core_parked_serve(in, cd, UINT32_MAX);
 }
 
 void core_parked_take(struct ingest *in, void (*take)(struct ingest *in, struct ingest_message *m))
@@ -332,7 +342,7 @@ void core_reload_for_rule(struct ingest *in, int32_t rule_id)
         }
         /* One that is loading may have taken the rules as they were. */
         bool selected = cd->device == NULL || (rule != NULL && rule_selects(rule, cd->device));
-        if (selected || cd->engine != NULL) {
+        if (selected || (cd->engine != NULL && engine_has_rule(cd->engine, rule_id))) {
             core_device_reload(in, cd);
         }
     }

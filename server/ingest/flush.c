@@ -25,6 +25,7 @@ void core_dirty(struct ingest *in, struct core_device *cd)
 
 void core_flush_device(struct ingest *in, struct core_device *cd)
 {
+    core_order_run(in, cd); /* the state is saved with all that was taken */
     struct batch *b = core_batch(in);
     for (uint32_t i = 0; i < cd->latest_count; i++) {
         struct core_latest *l = &cd->latest[i];

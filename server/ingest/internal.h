@@ -131,6 +131,7 @@ struct core_device {
     int32_t shape;
     struct list dirty;
     struct list draining;
+    struct list in_line; /* its messages are parked until its turn; see order.c */
     int64_t dirty_since_us;
     uint64_t last_batch; /* number of the newest batch with something of this device */
     struct session_ref sessions[CORE_SESSIONS_MAX]; /* newest last */
@@ -164,6 +165,13 @@ struct core_batch {
     uint32_t spooled;      /* messages read back from the spool */
 };
 
+/* See order.c. */
+struct order {
+    struct list line; /* of devices whose messages reach back in time */
+    struct loop_timer *rest;
+    struct arena arena; /* of one run's events */
+};
+
 struct partition_range {
     int64_t from_us, to_us;
 };
@@ -184,6 +192,7 @@ struct ingest {
     struct map children; /* names of children that are being created -> struct child */
     struct list dirty;
     struct list draining;
+    struct order order;
     struct lock online_lock;
     struct map online;        /* device id -> itself; for any thread, under the lock */
     struct map keys;          /* idempotency keys of the last minute -> {id, when} */
@@ -259,6 +268,9 @@ void spooling_tick(struct ingest *in);
 struct core_device *core_device(struct ingest *in, int32_t id, bool create);
 void core_devices_free(struct ingest *in);
 void core_message(struct ingest *in, struct ingest_message *m);
+/* Does what is parked, until so many samples are taken, and runs the rules. False: there is more.
+ */
+bool core_parked_serve(struct ingest *in, struct core_device *cd, uint32_t samples);
 /* Gives all parked messages of all devices and children to `take`. */
 void core_parked_take(struct ingest *in, void (*take)(struct ingest *in, struct ingest_message *m));
 void core_device_wake(struct ingest *in, struct core_device *cd); /* load it if it is cold */
@@ -279,6 +291,18 @@ void core_reject(struct ingest *in, struct ingest_message *m, enum err why, stru
                  struct view detail);
 void core_latest_update(struct core_device *cd, const struct sample *s);
 int32_t core_shape(struct ingest *in, struct core_device *cd, const struct sample *s);
+
+/* order.c */
+void core_order_init(struct ingest *in);
+void core_order_fini(struct ingest *in);
+/* Gives a sample to the device's rules; false: it is late. What they say comes with the run. */
+bool core_order_take(struct ingest *in, struct core_device *cd, const struct sample *s,
+                     int64_t seq);
+void core_order_run(struct ingest *in, struct core_device *cd);
+/* The message reaches back in time, or stands behind one that does: it is to be parked. */
+bool core_order_waits(struct ingest *in, struct core_device *cd, const struct ingest_message *m);
+void core_order_turn(struct ingest *in);
+void core_order_finish(struct ingest *in); /* all that waits in line */
 
 /* effects.c */
 void core_effects(struct ingest *in, struct core_device *cd, struct engine_out *out);

@@ -133,7 +133,7 @@ static enum err load_samples(struct load *l, struct db *db, int64_t from_us)
         e = read_sample(&arena, r, i, &s);
         int64_t received_us = db_get_int(r, i, 1);
         if (e == ERR_OK && l->engine != NULL) {
-            e = engine_replay(l->engine, &s, (int32_t)db_get_int(r, i, 2), received_us, &l->out);
+            e = engine_replay(l->engine, &s, received_us, &l->out);
         }
         if (e == ERR_OK) {
             core_latest_update(&l->filled, &s);

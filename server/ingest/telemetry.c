@@ -14,12 +14,12 @@
  * with the field's name;
  *   2. each sample gets its time, flags and digest; one that may be stored already is a suspect for
  * the writer;
- *   3. samples run through the device's rules in event time, and what the rules say is written into
- * the same batch;
+ *   3. samples are given to the device's rules, which run when the message is done (order.c); what
+ * they say is written into the same batch;
  *   4. the newest values are remembered and written from time to time (flush.c).
  * Nothing is acknowledged here: the batch carries the ticket.
  */
-enum { REJECTED_KEEP = 4096, EFFECTS_LIMIT = 64 << 20 };
+enum { REJECTED_KEEP = 4096 };
 
 void core_reject(struct ingest *in, struct ingest_message *m, enum err why, struct view pointer,
                  struct view detail)
@@ -310,18 +310,7 @@ static bool row_rules(struct ingest *in, struct core_device *cd, const struct sa
     bool late = !newest && s->ts_us < cd->watermark_us - lateness_us;
     bool suspect = !newest;
     if (cd->engine != NULL && !late) {
-        struct arena arena;
-        arena_init(&arena, EFFECTS_LIMIT);
-        struct engine_out out = {.arena = &arena, .next_alert_id = &in->next_alert_id};
-        enum engine_verdict verdict =
-            engine_feed(cd->engine, s, row->digest, row->received_at_us, &out);
-        CHECK(out.err == ERR_OK);
-        late = verdict == ENGINE_LATE;
-        counter_add(COUNTER_RULE_EVALUATIONS, out.evaluations);
-        if (out.first != NULL) {
-            core_effects(in, cd, &out);
-        }
-        arena_fini(&arena);
+        late = !core_order_take(in, cd, s, row->received_at_us);
     }
     if (late) {
         row->flags |= SAMPLE_LATE;

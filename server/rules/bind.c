@@ -9,9 +9,9 @@
 #include "base/ident.h"
 #include "rules/inside.h"
 
-bool engine_find_slot(const struct engine *e, int32_t metric, uint32_t *ret_slot)
+/* The first slot from `low` on whose metric is not smaller. */
+static uint32_t slot_place(const struct engine *e, uint32_t low, int32_t metric)
 {
-    uint32_t low = 0;
     uint32_t high = e->slot_count;
     while (low < high) {
         uint32_t mid = (low + high) / 2;
@@ -21,10 +21,16 @@ bool engine_find_slot(const struct engine *e, int32_t metric, uint32_t *ret_slot
             high = mid;
         }
     }
-    if (low == e->slot_count || e->slots[low].metric != metric) {
+    return low;
+}
+
+bool engine_find_slot(const struct engine *e, int32_t metric, uint32_t *ret_slot)
+{
+    uint32_t at = slot_place(e, 0, metric);
+    if (at == e->slot_count || e->slots[at].metric != metric) {
         return false;
     }
-    *ret_slot = low;
+    *ret_slot = at;
     return true;
 }
 
@@ -84,14 +90,17 @@ static enum err bind_slots(struct engine *e)
 
 static enum err slot_drives(struct engine_slot *s, uint32_t machine)
 {
-    if (s->machine_count > 0 && s->machines[s->machine_count - 1] == machine) {
+    uint32_t count = s->machine_count;
+    if (count > 0 && s->machines[count - 1] == machine) {
         return ERR_OK;
     }
-    uint32_t *machines = realloc(s->machines, (s->machine_count + 1) * sizeof(*machines));
-    if (machines == NULL) {
-        return ERR_NOMEM;
+    if ((count & (count - 1)) == 0) { /* room for 1, 2, 4, … */
+        uint32_t *machines = realloc(s->machines, (count == 0 ? 1 : count * 2) * sizeof(*machines));
+        if (machines == NULL) {
+            return ERR_NOMEM;
+        }
+        s->machines = machines;
     }
-    s->machines = machines;
     s->machines[s->machine_count++] = machine;
     return ERR_OK;
 }
@@ -240,21 +249,24 @@ bool engine_is_reading(const struct engine_slot *slot, const struct sample_value
     return true;
 }
 
+/* Both sides are sorted by metric. Rules may read far more metrics than a sample has, and the other
+ * way round. */
 uint32_t engine_pick(const struct engine *e, const struct sample *s)
 {
     uint32_t n = 0;
     uint32_t at = 0;
-    for (uint32_t i = 0; i < e->slot_count; i++) { /* both sides are sorted by metric */
+    uint32_t i = 0;
+    while (at < s->count && i < e->slot_count) {
+        const struct sample_value *v = &s->values[at];
         const struct engine_slot *slot = &e->slots[i];
-        while (at < s->count && s->values[at].metric < slot->metric) {
-            at++;
+        if (slot->metric < v->metric) {
+            i = e->slot_count > 4 * s->count ? slot_place(e, i + 1, v->metric) : i + 1;
+            continue;
         }
-        if (at == s->count) {
-            return n;
+        if (slot->metric == v->metric && engine_is_reading(slot, v)) {
+            e->readings[n++] = (struct engine_reading){.slot = i, .value = v->number};
         }
-        if (s->values[at].metric == slot->metric && engine_is_reading(slot, &s->values[at])) {
-            e->readings[n++] = (struct engine_reading){.slot = i, .value = s->values[at].number};
-        }
+        at++;
     }
     return n;
 }

@@ -1,6 +1,6 @@
 /*
- * engine: feeds samples to the fold: in order one step, out of order a roll-back and a run over
- * what came since.
+ * engine: gathers samples and feeds them to the fold: those in order one step each, and if any is
+ * out of order one roll-back and a run over what came since, for all of them.
  */
 #include "rules/engine.h"
 
@@ -90,6 +90,16 @@ bool engine_wants(const struct engine *e, int32_t metric)
     return engine_find_slot(e, metric, &slot);
 }
 
+bool engine_has_rule(const struct engine *e, int32_t rule_id)
+{
+    for (uint32_t i = 0; i < e->machine_count; i++) {
+        if (e->machines[i].rule_id == rule_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_late(const struct engine *e, int64_t ts_us)
 {
     /* With no base, both are CLOCK_NONE and nothing is late. */
@@ -97,40 +107,70 @@ static bool is_late(const struct engine *e, int64_t ts_us)
            (e->watermark_us != CLOCK_NONE && ts_us < e->watermark_us - e->lateness_us);
 }
 
-/* Puts the sample into the history. *ret_last: it is the newest. */
-static bool remember(struct engine *e, const struct sample *s, int32_t digest, int64_t seq,
-                     uint64_t *ret_at)
+static uint32_t work_of(const struct engine *e, uint32_t count)
 {
-    struct engine_entry entry = {
-        .ts_us = s->ts_us, .seq = seq, .digest = digest, .count = engine_pick(e, s)};
-    if (engine_history_add(&e->history, entry, e->readings, ret_at) != ERR_OK) {
-        e->failed = ERR_NOMEM;
-        return false;
+    uint32_t work = 1;
+    for (uint32_t i = 0; i < count; i++) {
+        work += e->slots[e->readings[i].slot].machine_count;
     }
-    return true;
+    return work;
 }
 
-static void run(struct engine *e, uint64_t at, struct engine_out *out)
+static void remember(struct engine *e, const struct sample *s, int64_t seq)
 {
-    const struct engine_entry *entry = engine_history_at(&e->history, at);
-    engine_snapshot_before(e, entry->ts_us);
-    engine_step(e, entry, out);
+    struct engine_entry entry = {.ts_us = s->ts_us, .seq = seq, .count = engine_pick(e, s)};
+    entry.work = work_of(e, entry.count);
+    if (entry.count == 0 && s->ts_us <= e->now->newest_us) {
+        return; /* nothing to run again for it */
+    }
+    if (engine_history_add(&e->history, entry, e->readings) != ERR_OK) {
+        e->failed = ERR_NOMEM;
+    }
 }
 
-/* A sample came out of order: everything since is run again, and what differs is reported. */
-static void run_again(struct engine *e, int64_t ts_us, struct engine_out *out)
+/* What changes nothing, as what is known already, is not kept. */
+static void run(struct engine *e, uint64_t from, uint64_t to, struct engine_out *out)
 {
-    engine_roll_back(e, ts_us);
+    for (uint64_t i = from; i < to && e->failed == ERR_OK; i++) {
+        const struct engine_entry *entry = engine_history_at(&e->history, i);
+        engine_snapshot_before(e, entry->ts_us);
+        if (!engine_step(e, entry, out)) {
+            engine_history_forget(&e->history, i);
+        }
+    }
+}
+
+/* Goes back to before the first entry that is not in the state yet, which is `from`. What was
+ * reported up to the entry `to` is compared with what is true now. */
+static void run_again(struct engine *e, uint64_t from, uint64_t to, struct engine_out *out)
+{
+    engine_roll_back(e, engine_history_at(&e->history, from)->ts_us);
     engine_episodes_reopen(e);
     e->quiet = true;
-    uint64_t from = engine_history_after(&e->history, e->now->newest_us);
-    for (uint64_t i = from; i < e->history.count && e->failed == ERR_OK; i++) {
-        run(e, i, out);
-    }
+    run(e, engine_history_after(&e->history, e->now->newest_us), to, out);
     e->quiet = false;
     if (e->failed == ERR_OK) {
         engine_reconcile(e, out);
     }
+}
+
+/* All that was gathered goes through the fold. */
+static void run_fresh(struct engine *e, struct engine_out *out)
+{
+    struct engine_history *h = &e->history;
+    uint64_t known = h->count;
+    uint64_t from = 0;
+    uint64_t newer = 0;
+    if (engine_history_merge(h, &from, &newer) != ERR_OK) {
+        e->failed = ERR_NOMEM;
+        return;
+    }
+    if (from < known) {
+        run_again(e, from, newer, out);
+    }
+    run(e, newer, h->count, out);
+    engine_history_close(h);
+    engine_base_advance(e);
 }
 
 static void watermark_advance(struct engine *e, int64_t ts_us)
@@ -138,43 +178,32 @@ static void watermark_advance(struct engine *e, int64_t ts_us)
     if (ts_us > e->watermark_us) {
         e->watermark_us = ts_us;
     }
-    engine_base_advance(e);
 }
 
-static enum engine_verdict feed(struct engine *e, const struct sample *s, int32_t digest,
-                                int64_t seq, struct engine_out *out)
+static enum engine_verdict feed(struct engine *e, const struct sample *s, int64_t seq,
+                                struct engine_out *out)
 {
     if (is_late(e, s->ts_us)) {
         return ENGINE_LATE;
     }
-    if (e->machine_count == 0) {
-        watermark_advance(e, s->ts_us);
-        return ENGINE_NEW;
-    }
-    if (engine_history_has(&e->history, s->ts_us, digest)) {
-        return ENGINE_DUPLICATE;
-    }
-    if (e->history.count == ENGINE_HISTORY_MAX) {
-        engine_base_force(e);
-        if (is_late(e, s->ts_us)) {
-            return ENGINE_LATE;
+    if (e->machine_count > 0) {
+        if (engine_history_full(&e->history)) {
+            run_fresh(e, out);
         }
-    }
-    uint64_t at = 0;
-    if (!remember(e, s, digest, seq, &at)) {
-        return ENGINE_NEW;
-    }
-    if (at == e->history.count - 1) {
-        run(e, at, out);
-    } else if (engine_history_at(&e->history, at)->count > 0) {
-        run_again(e, s->ts_us, out);
+        if (engine_history_full(&e->history)) {
+            engine_base_force(e);
+            if (is_late(e, s->ts_us)) {
+                return ENGINE_LATE;
+            }
+        }
+        remember(e, s, seq);
     }
     watermark_advance(e, s->ts_us);
     return ENGINE_NEW;
 }
 
-enum engine_verdict engine_feed(struct engine *e, const struct sample *s, int32_t digest,
-                                int64_t seq, struct engine_out *out)
+enum engine_verdict engine_feed(struct engine *e, const struct sample *s, int64_t seq,
+                                struct engine_out *out)
 {
     CHECK(s->ts_us >= CLOCK_MIN_US && s->ts_us <= CLOCK_MAX_US); /* the decoder saw to it */
     enum engine_verdict verdict = ENGINE_NEW;
@@ -182,12 +211,28 @@ enum engine_verdict engine_feed(struct engine *e, const struct sample *s, int32_
         engine_replay_end(e, out);
     }
     if (e->failed == ERR_OK) {
-        verdict = feed(e, s, digest, seq, out);
+        verdict = feed(e, s, seq, out);
     }
     if (e->failed != ERR_OK) {
         out->err = e->failed;
     }
     return verdict;
+}
+
+void engine_run(struct engine *e, struct engine_out *out)
+{
+    if (e->history.fresh > 0 && e->failed == ERR_OK) {
+        run_fresh(e, out);
+    }
+    if (e->failed != ERR_OK) {
+        out->err = e->failed;
+    }
+}
+
+bool engine_reaches_back(const struct engine *e, const struct sample *s)
+{
+    return e->machine_count > 0 && s->ts_us < e->now->newest_us && !is_late(e, s->ts_us) &&
+           engine_pick(e, s) > 0;
 }
 
 /* A sample up to the base: only windows and newest values take it. */
@@ -211,7 +256,7 @@ static void fill(struct engine *e, const struct sample *s)
     }
 }
 
-enum err engine_replay(struct engine *e, const struct sample *s, int32_t digest, int64_t seq,
+enum err engine_replay(struct engine *e, const struct sample *s, int64_t seq,
                        struct engine_out *out)
 {
     CHECK(s->ts_us >= CLOCK_MIN_US && s->ts_us <= CLOCK_MAX_US);
@@ -230,19 +275,19 @@ enum err engine_replay(struct engine *e, const struct sample *s, int32_t digest,
         (last != NULL && last->ts_us == s->ts_us && last->seq > seq)) {
         return ERR_STATE;
     }
-    if (e->machine_count > 0 && !engine_history_has(h, s->ts_us, digest)) {
-        if (h->count == ENGINE_HISTORY_MAX) {
-            engine_base_force(e);
-        }
-        uint64_t at = 0;
+    watermark_advance(e, s->ts_us);
+    if (e->machine_count == 0) {
+        return e->failed;
+    }
+    if (engine_history_full(h)) {
+        engine_base_force(e);
+    }
+    if (s->ts_us > e->snapshots[0]->newest_us) { /* not so only after the base was forced */
+        remember(e, s, seq);
         e->quiet = true;
-        bool late = s->ts_us <= e->snapshots[0]->newest_us; /* only after the base was forced */
-        if (!late && remember(e, s, digest, seq, &at)) {
-            run(e, at, out);
-        }
+        run_fresh(e, out);
         e->quiet = false;
     }
-    watermark_advance(e, s->ts_us);
     return e->failed;
 }
 

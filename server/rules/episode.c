@@ -131,13 +131,28 @@ static bool same_start(const struct engine_episode *a, const struct engine_episo
            same_value(a->value, b->value);
 }
 
-/* Was just this told already? Then its texts will not be needed. */
+/* Was just this told already? Then its texts will not be needed. Those told are in order of time.
+ */
 static const struct engine_episode *find_told(const struct engine_machine *m,
                                               const struct engine_episode *ep)
 {
-    for (uint32_t i = 0; i < m->told.count; i++) {
-        if (same_start(&m->told.items[i], ep)) {
-            return &m->told.items[i];
+    uint32_t low = 0;
+    uint32_t high = m->told.count;
+    while (low < high) {
+        uint32_t mid = (low + high) / 2;
+        if (m->told.items[mid].fired_us < ep->fired_us) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    for (uint32_t i = low; i < m->told.count; i++) {
+        const struct engine_episode *told = &m->told.items[i];
+        if (told->fired_us != ep->fired_us) {
+            break;
+        }
+        if (same_start(told, ep)) {
+            return told;
         }
     }
     return NULL;

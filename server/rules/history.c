@@ -28,27 +28,19 @@ uint64_t engine_history_after(const struct engine_history *h, int64_t ts_us)
     return low;
 }
 
-bool engine_history_has(const struct engine_history *h, int64_t ts_us, int32_t digest)
+bool engine_history_full(const struct engine_history *h)
 {
-    for (uint64_t i = engine_history_after(h, ts_us); i > 0; i--) {
-        const struct engine_entry *e = engine_history_at(h, i - 1);
-        if (e->ts_us != ts_us) {
-            return false;
-        }
-        if (e->digest == digest) {
-            return true;
-        }
-    }
-    return false;
+    return h->count + h->fresh >= ENGINE_HISTORY_MAX || h->work >= ENGINE_HISTORY_WORK;
 }
 
 static enum err entries_room(struct engine_history *h)
 {
-    if (h->head + h->count < h->cap) {
+    uint64_t used = h->count + h->fresh;
+    if (h->head + used < h->cap) {
         return ERR_OK;
     }
-    if (h->head > 0 && h->head >= h->count) { /* half is unused: moving is cheaper than growing */
-        memmove(h->entries, h->entries + h->head, h->count * sizeof(*h->entries));
+    if (h->head > 0 && h->head >= used) { /* half is unused: moving is cheaper than growing */
+        memmove(h->entries, h->entries + h->head, used * sizeof(*h->entries));
         h->head = 0;
         return ERR_OK;
     }
@@ -70,7 +62,7 @@ static enum err readings_move(struct engine_history *h, uint64_t cap)
         return ERR_NOMEM;
     }
     uint64_t n = 0;
-    for (uint64_t i = 0; i < h->count; i++) {
+    for (uint64_t i = 0; i < h->count + h->fresh; i++) {
         struct engine_entry *e = &h->entries[h->head + i];
         if (e->count > 0) {
             memcpy(readings + n, h->readings + e->first, e->count * sizeof(*readings));
@@ -97,8 +89,18 @@ static enum err readings_room(struct engine_history *h, uint64_t more)
     return readings_move(h, cap);
 }
 
+static int entry_order(const void *a, const void *b)
+{
+    const struct engine_entry *x = a;
+    const struct engine_entry *y = b;
+    if (x->ts_us != y->ts_us) {
+        return x->ts_us < y->ts_us ? -1 : 1;
+    }
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
 enum err engine_history_add(struct engine_history *h, struct engine_entry entry,
-                            const struct engine_reading *readings, uint64_t *ret_at)
+                            const struct engine_reading *readings)
 {
     enum err e = entries_room(h);
     if (e == ERR_OK) {
@@ -107,35 +109,89 @@ enum err engine_history_add(struct engine_history *h, struct engine_entry entry,
     if (e != ERR_OK) {
         return e;
     }
-    uint64_t at = engine_history_after(h, entry.ts_us);
-    while (at > 0 && engine_history_at(h, at - 1)->ts_us == entry.ts_us &&
-           engine_history_at(h, at - 1)->seq > entry.seq) {
-        at--;
-    }
-    struct engine_entry *slot = h->entries + h->head + at;
-    if (at < h->count) {
-        memmove(slot + 1, slot, (h->count - at) * sizeof(*slot));
-    }
+    struct engine_entry *slot = h->entries + h->head + h->count + h->fresh;
     entry.first = h->reading_count;
     *slot = entry;
     if (entry.count > 0) {
         memcpy(h->readings + entry.first, readings, entry.count * sizeof(*readings));
     }
+    if (h->count + h->fresh > 0 && entry_order(slot - 1, slot) > 0) {
+        h->shuffled = true;
+    }
     h->reading_count += entry.count;
     h->live_count += entry.count;
-    h->count++;
-    *ret_at = at;
+    h->work += entry.work;
+    h->fresh++;
     return ERR_OK;
+}
+
+enum err engine_history_merge(struct engine_history *h, uint64_t *ret_from, uint64_t *ret_newer)
+{
+    uint64_t fresh = h->fresh;
+    uint64_t old = h->count;
+    uint64_t newer = old;
+    if (h->shuffled) {
+        struct engine_entry *sorted = malloc(fresh * sizeof(*sorted));
+        if (sorted == NULL) {
+            return ERR_NOMEM;
+        }
+        struct engine_entry *entries = h->entries + h->head;
+        memcpy(sorted, entries + old, fresh * sizeof(*sorted));
+        qsort(sorted, fresh, sizeof(*sorted), entry_order);
+        /* From the back, so that nothing is overwritten before it was moved. */
+        while (fresh > 0) {
+            bool is_old = old > 0 && entry_order(&entries[old - 1], &sorted[fresh - 1]) > 0;
+            newer = is_old && old == h->count ? old + fresh : newer;
+            entries[old + fresh - 1] = is_old ? entries[old - 1] : sorted[fresh - 1];
+            old -= is_old ? 1 : 0;
+            fresh -= is_old ? 0 : 1;
+        }
+        free(sorted);
+    }
+    *ret_from = old;
+    *ret_newer = newer;
+    h->count += h->fresh;
+    h->fresh = 0;
+    h->shuffled = false;
+    return ERR_OK;
+}
+
+void engine_history_forget(struct engine_history *h, uint64_t i)
+{
+    struct engine_entry *e = &h->entries[h->head + i];
+    h->live_count -= e->count;
+    h->work -= e->work;
+    e->count = 0;
+    e->work = 0;
+    h->gap = h->gaps ? h->gap : i;
+    h->gaps = true;
+}
+
+void engine_history_close(struct engine_history *h)
+{
+    if (!h->gaps) {
+        return;
+    }
+    struct engine_entry *entries = h->entries + h->head;
+    uint64_t kept = h->gap;
+    for (uint64_t i = kept; i < h->count; i++) {
+        if (entries[i].work > 0) {
+            entries[kept++] = entries[i];
+        }
+    }
+    h->count = kept;
+    h->gaps = false;
 }
 
 void engine_history_drop(struct engine_history *h, int64_t through_us)
 {
     while (h->count > 0 && engine_history_at(h, 0)->ts_us <= through_us) {
         h->live_count -= engine_history_at(h, 0)->count;
+        h->work -= engine_history_at(h, 0)->work;
         h->head++;
         h->count--;
     }
-    if (h->count == 0) {
+    if (h->count + h->fresh == 0) {
         h->head = 0;
         h->reading_count = 0;
     }

@@ -177,8 +177,8 @@ double engine_range_value(const struct engine *e, const struct engine_input *in)
 /* Adds up the window anew; for a window whose points are not those that were saved. */
 void engine_range_recount(struct engine *e, uint32_t range);
 
-/* machine.c: the fold: one sample. */
-void engine_step(struct engine *e, const struct engine_entry *s, struct engine_out *out);
+/* machine.c: the fold: one sample. False: it changed nothing. */
+bool engine_step(struct engine *e, const struct engine_entry *s, struct engine_out *out);
 
 /* episode.c */
 void engine_fired(struct engine *e, uint32_t machine, struct engine_out *out);

@@ -148,12 +148,10 @@ static void drive(struct engine *e, uint32_t index, int64_t t_us, struct engine_
     }
 }
 
-void engine_step(struct engine *e, const struct engine_entry *s, struct engine_out *out)
+bool engine_step(struct engine *e, const struct engine_entry *s, struct engine_out *out)
 {
+    bool changes = e->now->newest_us < s->ts_us;
     e->now->newest_us = s->ts_us;
-    if (s->count == 0) {
-        return;
-    }
     const struct engine_reading *readings = e->history.readings + s->first;
     uint32_t touched = 0;
     e->step++;
@@ -161,6 +159,7 @@ void engine_step(struct engine *e, const struct engine_entry *s, struct engine_o
         if (!take_reading(e, &readings[i], s->ts_us)) {
             continue;
         }
+        changes = true;
         const struct engine_slot *slot = &e->slots[readings[i].slot];
         for (uint32_t k = 0; k < slot->machine_count; k++) {
             struct engine_machine *m = &e->machines[slot->machines[k]];
@@ -173,4 +172,5 @@ void engine_step(struct engine *e, const struct engine_entry *s, struct engine_o
     for (uint32_t i = 0; i < touched; i++) {
         drive(e, e->touched[i], s->ts_us, out);
     }
+    return changes;
 }

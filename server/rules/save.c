@@ -12,6 +12,7 @@
  */
 #include <math.h>
 
+#include "base/check.h"
 #include "base/wire.h"
 #include "rules/inside.h"
 
@@ -157,6 +158,7 @@ static int64_t first_needed(const struct engine *e)
 
 void engine_save(const struct engine *e, struct buf *out)
 {
+    CHECK(e->history.fresh == 0); /* the watermark would be that of samples which are not in */
     size_t start = out->len;
     put_u32(out, SAVE_MAGIC);
     put_u32(out, SAVE_FORMAT);
@@ -181,7 +183,7 @@ struct loader {
     struct engine *e;
     struct wire w;
     bool apply;
-    int64_t after_us; /* for rules and baselines that start afresh */
+    uint32_t next_machine;
 };
 
 static void load_slot(struct loader *l)
@@ -211,11 +213,15 @@ static void load_slot(struct loader *l)
     l->e->now->slots[at] = s;
 }
 
-static struct engine_machine *find_machine(struct engine *e, int32_t rule_id, int32_t version)
+/* They were saved in the order of the rules: the next is nearly always the one. */
+static struct engine_machine *find_machine(struct loader *l, int32_t rule_id, int32_t version)
 {
+    struct engine *e = l->e;
     for (uint32_t i = 0; i < e->machine_count; i++) {
-        if (e->machines[i].rule_id == rule_id && e->machines[i].version == version) {
-            return &e->machines[i];
+        struct engine_machine *m = &e->machines[(l->next_machine + i) % e->machine_count];
+        if (m->rule_id == rule_id && m->version == version) {
+            l->next_machine += i + 1;
+            return m;
         }
     }
     return NULL;
@@ -283,7 +289,7 @@ static void load_machine(struct loader *l)
         wire_fail(&l->w, ERR_MALFORMED);
         return;
     }
-    struct engine_machine *m = l->apply ? find_machine(l->e, rule_id, version) : NULL;
+    struct engine_machine *m = l->apply ? find_machine(l, rule_id, version) : NULL;
     if (m != NULL) {
         m->after_us = after_us;
         take_machine(l, m, &s, alert_id);

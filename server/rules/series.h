@@ -18,12 +18,12 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "rules/history.h"
 
 enum {
     ENGINE_BLOCK_SMALL = 32,
     ENGINE_BLOCK_LARGE = 1024,
     ENGINE_WINDOW_POINTS_MAX = 1000000, /* a window is its newest so many readings */
-    ENGINE_HISTORY_MAX = 65536,         /* samples since the base snapshot */
     /* No window of a snapshot reaches further back than this. */
     ENGINE_POINTS_MAX = ENGINE_WINDOW_POINTS_MAX + ENGINE_HISTORY_MAX,
 };

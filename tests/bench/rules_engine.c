@@ -142,9 +142,12 @@ static void run(const struct setup *s)
     for (int i = 0; i < SAMPLES; i++) {
         struct sample *sample = &st->samples[i % 1024];
         sample->ts_us = time_of(s, i);
-        if (engine_feed(e, sample, sample_digest(sample), i, &out) != ENGINE_NEW ||
-            out.err != ERR_OK) {
+        if (engine_feed(e, sample, i, &out) != ENGINE_NEW) {
             die("a sample was refused");
+        }
+        engine_run(e, &out);
+        if (out.err != ERR_OK) {
+            die("out of memory");
         }
         if (out.first != NULL) {
             out.first = NULL;

@@ -188,8 +188,7 @@ static struct engine *restart(struct world *w, struct engine *e)
     for (uint32_t i = 0; i < w->stored_count && from_us != CLOCK_NONE; i++) {
         struct stored *s = &w->stored[i];
         s->sample.values = &s->value;
-        CHECK(s->sample.ts_us < from_us ||
-              engine_replay(e, &s->sample, s->seq, &out) == ERR_OK);
+        CHECK(s->sample.ts_us < from_us || engine_replay(e, &s->sample, s->seq, &out) == ERR_OK);
     }
     engine_replay_end(e, &out);
     CHECK(out.first == NULL && out.err == ERR_OK);

@@ -279,10 +279,10 @@ static uint32_t run_engine(const struct recording *r, struct engine *e, struct f
             }
         }
         int32_t twice = 0;
-        if (sample_sort(&s, &twice) != ERR_OK ||
-            engine_feed(e, &s, sample_digest(&s), i, &out) == ENGINE_LATE) {
+        if (sample_sort(&s, &twice) != ERR_OK || engine_feed(e, &s, i, &out) == ENGINE_LATE) {
             complain("a sample was refused", r->device, "");
         }
+        engine_run(e, &out);
         count = take_events(&out, list, count);
     }
     arena_fini(&arena);

@@ -75,8 +75,10 @@ static uint32_t run_engine(int32_t device_id, struct told *told)
         sample.count = sample_of(s->pg, s->server.metrics, row, values);
         int32_t twice = 0;
         CHECK(sample_sort(&sample, &twice) == ERR_OK);
-        CHECK(engine_feed(e, &sample, row->digest, row->received_us, &out) == ENGINE_NEW);
+        CHECK(engine_feed(e, &sample, row->received_us, &out) == ENGINE_NEW);
+        engine_run(e, &out);
     }
+    CHECK(out.err == ERR_OK);
     uint32_t count = 0;
     for (const struct engine_event *ev = out.first; ev != NULL; ev = ev->next) {
         if (ev->kind == ENGINE_FIRED) {

@@ -200,7 +200,8 @@ enum engine_verdict help_feed_sample(struct help_run *r, struct sample *s)
 {
     int32_t twice = 0;
     CHECK(sample_sort(s, &twice) == ERR_OK);
-    enum engine_verdict v = engine_feed(r->engine, s, sample_digest(s), ++r->seq, &r->out);
+    enum engine_verdict v = engine_feed(r->engine, s, ++r->seq, &r->out);
+    engine_run(r->engine, &r->out);
     help_take(r);
     return v;
 }

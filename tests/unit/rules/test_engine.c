@@ -160,7 +160,8 @@ Test(engine, the_first_value_of_an_instant_wins_and_nothing_new_evaluates_nothin
     int32_t other = help_metric(&h, "other");
     cr_expect_eq(help_feed(run, T0, x, 6), ENGINE_NEW);
     cr_expect_eq(run->out.evaluations, 1);
-    cr_expect_eq(help_feed(run, T0, x, 6), ENGINE_DUPLICATE);
+    cr_expect_eq(help_feed(run, T0, x, 6), ENGINE_NEW);
+    cr_expect_eq(run->out.evaluations, 1, "it is known");
     cr_expect_eq(help_feed(run, T0, x, 1), ENGINE_NEW, "another content is another sample");
     cr_expect_eq(run->out.evaluations, 1, "but it adds nothing");
     cr_expect_eq(help_feed(run, T0, other, 1), ENGINE_NEW);
@@ -275,8 +276,8 @@ Test(engine, late_samples_change_nothing_and_the_rest_is_put_in_order)
     cr_expect_eq(engine_watermark_us(run->engine), T0 + 110 * S);
     cr_expect_eq(help_feed(run, T0 - 11 * S, x, 6), ENGINE_LATE);
     cr_expect_eq(help_feed(run, T0 - 10 * S, x, 6), ENGINE_NEW, "just inside");
-    cr_expect_eq(help_feed(run, T0 - 10 * S, x, 6), ENGINE_DUPLICATE);
-    cr_expect_eq(help_feed(run, T0, x, 1), ENGINE_DUPLICATE);
+    cr_expect_eq(help_feed(run, T0 - 10 * S, x, 6), ENGINE_NEW);
+    cr_expect_eq(help_feed(run, T0, x, 1), ENGINE_NEW);
     cr_expect_str_eq(run->log, "pending");
     (void)help_feed(run, T0 + 90 * S, x, 7); /* the run began earlier: it fired at 110 */
     cr_expect_str_eq(run->log, "pending fired");
@@ -347,8 +348,7 @@ Test(engine, samples_before_the_rules_fill_windows_and_drive_nothing)
     for (int i = 0; i < 5; i++) {
         struct sample_value v = {.metric = x, .number = 1};
         struct sample s = {.ts_us = T0 - 400 * S + i * 100 * S, .count = 1, .values = &v};
-        cr_expect_eq(engine_replay(run->engine, &s, sample_digest(&s), ++run->seq, &run->out),
-                     ERR_OK);
+        cr_expect_eq(engine_replay(run->engine, &s, ++run->seq, &run->out), ERR_OK);
         help_take(run);
     }
     cr_expect_str_eq(run->log, "");
@@ -357,7 +357,7 @@ Test(engine, samples_before_the_rules_fill_windows_and_drive_nothing)
     cr_expect_str_eq(run->log, "fired");
     struct sample_value v = {.metric = x, .number = 1};
     struct sample s = {.ts_us = T0 + 2 * S, .count = 1, .values = &v};
-    cr_expect_eq(engine_replay(run->engine, &s, 1, ++run->seq, &run->out), ERR_STATE, "live now");
+    cr_expect_eq(engine_replay(run->engine, &s, ++run->seq, &run->out), ERR_STATE, "live now");
     help_run_free(run);
     rule_drop(r);
     device_drop(d);
@@ -401,7 +401,7 @@ Test(engine, lateness_zero_takes_equal_times_and_nothing_older)
     for (int i = 0; i < 100; i++) {
         cr_expect_eq(help_feed(run, T0 + i * 100 * S, x, i % 2 == 0 ? 6 : 1), ENGINE_NEW);
         cr_expect_eq(help_feed(run, T0 + i * 100 * S, x, 3), ENGINE_NEW);
-        cr_expect_eq(help_feed(run, T0 + i * 100 * S, x, 3), ENGINE_DUPLICATE);
+        cr_expect_eq(help_feed(run, T0 + i * 100 * S, x, 3), ENGINE_NEW);
         cr_expect_eq(help_feed(run, T0 + i * 100 * S - 1, x, 6), ENGINE_LATE);
     }
     cr_expect_eq(run->count, 50);
@@ -427,13 +427,12 @@ Test(engine, a_full_history_moves_the_base_instead_of_growing)
     cr_expect_eq(help_feed(run, T0 + 199990 * 1000 + 1, x, 1), ENGINE_NEW);
     cr_expect_str_eq(run->log, "fired", "the sum still has all 200,000 readings");
     cr_expect_eq(run->alerts[0].fired_us, T0 + 31623 * 1000);
-    /* All at one instant: the history cannot be cut between them, so the rest is late. */
+    /* The first value of an instant wins; the others are not kept, so they fill nothing. */
     int64_t t = T0 + 300 * S;
-    enum engine_verdict verdict = ENGINE_NEW;
     for (int i = 0; i < 70000; i++) {
-        verdict = help_feed(run, t, x, i);
+        cr_assert_eq(help_feed(run, t, x, i), ENGINE_NEW);
     }
-    cr_expect_eq(verdict, ENGINE_LATE);
+    cr_expect_eq(help_feed(run, t - 50 * S, x, 1), ENGINE_NEW, "the base has not moved");
     cr_expect_eq(help_feed(run, t + 1, x, 1), ENGINE_NEW);
     help_run_free(run);
     rule_drop(r);
@@ -453,11 +452,12 @@ Test(engine, no_memory_in_the_arena_is_said_and_the_engine_is_done)
     arena_init(&run->arena, 8);
     struct sample_value v = {.metric = help_metric(&h, "x"), .number = 6};
     struct sample s = {.ts_us = T0, .count = 1, .values = &v};
-    cr_expect_eq(engine_feed(run->engine, &s, 1, 1, &run->out), ENGINE_NEW);
+    cr_expect_eq(engine_feed(run->engine, &s, 1, &run->out), ENGINE_NEW);
+    engine_run(run->engine, &run->out);
     cr_expect_eq(run->out.err, ERR_NOMEM);
     run->out.err = ERR_OK;
     s.ts_us += S;
-    cr_expect_eq(engine_feed(run->engine, &s, 1, 2, &run->out), ENGINE_NEW);
+    cr_expect_eq(engine_feed(run->engine, &s, 2, &run->out), ENGINE_NEW);
     cr_expect_eq(run->out.err, ERR_NOMEM);
     help_run_free(run);
     rule_drop(r);

@@ -69,42 +69,120 @@ Test(series, one_point_over_the_limit_drops_the_oldest)
     engine_series_fini(&s);
 }
 
-Test(history, samples_stand_by_time_and_arrival_with_their_values_and_are_found_again)
+/* In (ts, seq) order, with their own values, and none but those of `model`. */
+static void expect_history(const struct engine_history *h, const struct engine_entry *model,
+                           uint64_t count)
+{
+    cr_assert_eq(h->count, count);
+    cr_assert_eq(h->fresh, 0);
+    uint64_t work = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        const struct engine_entry *e = engine_history_at(h, i);
+        cr_assert_eq(e->seq, model[i].seq, "place %llu", (unsigned long long)i);
+        cr_assert_eq(e->ts_us, model[i].ts_us);
+        for (uint32_t k = 0; k < e->count; k++) {
+            cr_assert_eq(h->readings[e->first + k].value, (double)e->seq);
+        }
+        work += e->work;
+    }
+    cr_assert_eq(h->work, work);
+}
+
+static int by_time_and_arrival(const void *a, const void *b)
+{
+    const struct engine_entry *x = a;
+    const struct engine_entry *y = b;
+    if (x->ts_us != y->ts_us) {
+        return x->ts_us < y->ts_us ? -1 : 1;
+    }
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+Test(history, samples_gathered_in_any_order_come_to_their_places_at_once)
 {
     struct help_random r = {.state = 7};
     struct engine_history h = {.entries = NULL};
+    static struct engine_entry model[6000]; /* a plain list that is sorted each time */
+    uint64_t count = 0;
     int64_t floor_us = 0;
-    uint64_t added = 0;
-    for (int64_t i = 0; i < 5000; i++) {
-        int64_t ts_us = floor_us + 1 + help_random(&r, 50);
-        struct engine_reading readings[3];
-        struct engine_entry e = {
-            .ts_us = ts_us, .seq = i, .digest = (int32_t)i, .count = help_random(&r, 4)};
-        for (uint32_t k = 0; k < e.count; k++) {
-            readings[k] = (struct engine_reading){.slot = k, .value = (double)i};
+    int64_t seq = 0;
+    for (int round = 0; round < 600; round++) {
+        uint64_t known = count;
+        int64_t newest_us = known == 0 ? -1 : model[known - 1].ts_us;
+        uint32_t style = help_random(&r, 3); /* in order, in reverse, any */
+        uint32_t more = 1 + help_random(&r, 20);
+        for (uint32_t i = 0; i < more; i++) {
+            int64_t ts_us = style == 0   ? newest_us + i
+                            : style == 1 ? floor_us + 100 - i
+                                         : floor_us + 1 + help_random(&r, 100);
+            struct engine_reading readings[3];
+            struct engine_entry e = {
+                .ts_us = ts_us, .seq = seq++, .count = help_random(&r, 4), .work = 1 + i};
+            for (uint32_t k = 0; k < e.count; k++) {
+                readings[k] = (struct engine_reading){.slot = k, .value = (double)e.seq};
+            }
+            cr_assert_eq(engine_history_add(&h, e, readings), ERR_OK);
+            model[count++] = e;
         }
-        uint64_t at = 0;
-        cr_assert_not(engine_history_has(&h, ts_us, e.digest));
-        cr_assert_eq(engine_history_add(&h, e, readings, &at), ERR_OK);
-        cr_assert(engine_history_has(&h, ts_us, e.digest));
-        cr_assert_eq(engine_history_at(&h, at)->seq, i);
-        added++;
-        if (i % 37 == 0) {
+        qsort(model, count, sizeof(model[0]), by_time_and_arrival);
+        uint64_t from = 0;
+        uint64_t newer = 0;
+        cr_assert_eq(engine_history_merge(&h, &from, &newer), ERR_OK);
+        expect_history(&h, model, count);
+        int64_t first_fresh = seq - more;
+        for (uint64_t i = 0; i < count; i++) {
+            bool fresh = model[i].seq >= first_fresh;
+            cr_assert(i >= from || !fresh, "before `from` all are old");
+            cr_assert(i < newer || fresh, "from `newer` on all are fresh");
+        }
+        cr_assert(from == count || model[from].seq >= first_fresh);
+        cr_assert(newer == 0 || newer == from || model[newer - 1].seq < first_fresh);
+        uint64_t kept = 0;
+        for (uint64_t i = 0; i < count; i++) {
+            bool goes = help_random(&r, 10) == 0;
+            model[kept] = model[i];
+            kept += goes ? 0 : 1;
+            if (goes) {
+                engine_history_forget(&h, i);
+            }
+        }
+        count = kept;
+        engine_history_close(&h);
+        expect_history(&h, model, count);
+        if (round % 5 == 0) {
             floor_us += 30;
             uint64_t gone = engine_history_after(&h, floor_us);
             engine_history_drop(&h, floor_us);
-            added -= gone;
-        }
-        cr_assert_eq(h.count, added);
-    }
-    for (uint64_t i = 0; i < h.count; i++) {
-        const struct engine_entry *e = engine_history_at(&h, i);
-        const struct engine_entry *before = i == 0 ? e : engine_history_at(&h, i - 1);
-        cr_assert(before->ts_us < e->ts_us || (before->ts_us == e->ts_us && before->seq <= e->seq));
-        for (uint32_t k = 0; k < e->count; k++) {
-            cr_assert_eq(h.readings[e->first + k].value, (double)e->seq);
+            count -= gone;
+            memmove(model, model + gone, count * sizeof(model[0]));
+            expect_history(&h, model, count);
         }
     }
-    cr_expect_lt(h.reading_cap, 4096, "what was dropped is used again");
+    cr_expect_lt(h.reading_cap, 8192, "what was dropped is used again");
+    engine_history_fini(&h);
+}
+
+Test(history, is_full_by_samples_or_by_the_work_they_would_make)
+{
+    struct engine_history h = {.entries = NULL};
+    struct engine_entry e = {.work = 1};
+    for (int i = 0; i < ENGINE_HISTORY_MAX; i++) {
+        cr_assert_not(engine_history_full(&h));
+        cr_assert_eq(engine_history_add(&h, e, NULL), ERR_OK);
+    }
+    cr_expect(engine_history_full(&h), "gathered ones count");
+    engine_history_fini(&h);
+    e.work = ENGINE_HISTORY_WORK / 2;
+    cr_assert_eq(engine_history_add(&h, e, NULL), ERR_OK);
+    cr_expect_not(engine_history_full(&h));
+    cr_assert_eq(engine_history_add(&h, e, NULL), ERR_OK);
+    cr_expect(engine_history_full(&h));
+    engine_history_drop(&h, 0);
+    cr_expect(engine_history_full(&h), "none of them has a place yet");
+    uint64_t from = 0;
+    uint64_t newer = 0;
+    cr_assert_eq(engine_history_merge(&h, &from, &newer), ERR_OK);
+    engine_history_drop(&h, 0);
+    cr_expect_not(engine_history_full(&h));
     engine_history_fini(&h);
 }
