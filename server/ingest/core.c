@@ -136,6 +136,12 @@ bool core_in_flight_full(const struct ingest *in)
            atomic_load(&in->in_flight_bytes) >= in->conf->in_flight_max_bytes;
 }
 
+bool core_in_flight_half(const struct ingest *in)
+{
+    return atomic_load(&in->in_flight) >= in->conf->messages_in_flight_max / 2 ||
+           atomic_load(&in->in_flight_bytes) >= in->conf->in_flight_max_bytes / 2;
+}
+
 void core_give_back(struct ingest *in, uint32_t messages, size_t bytes)
 {
     int64_t left = atomic_fetch_sub(&in->in_flight, messages) - messages;
@@ -421,7 +427,7 @@ static void core_stop(struct mail *m)
     in->stopping = true;
     loop_timer_stop(in->tick);
     loop_timer_stop(in->slow_tick);
-    core_order_finish(in);
+    core_order_stop(in);
     if (!spooling_holds_batches(in)) {
         core_flush_due(in, true);
         core_ship(in);

@@ -238,6 +238,7 @@ void core_message_end(struct ingest *in, struct ingest_message *m); /* the core 
 /* The budget of messages under way. */
 void core_in_flight_add(struct ingest *in, const struct ingest_message *m);
 bool core_in_flight_full(const struct ingest *in); /* any thread */
+bool core_in_flight_half(const struct ingest *in);
 void core_give_back(struct ingest *in, uint32_t messages, size_t bytes);
 void core_batch_touch(struct ingest *in, struct core_device *cd);
 
@@ -302,7 +303,7 @@ void core_order_run(struct ingest *in, struct core_device *cd);
 /* The message reaches back in time, or stands behind one that does: it is to be parked. */
 bool core_order_waits(struct ingest *in, struct core_device *cd, const struct ingest_message *m);
 void core_order_turn(struct ingest *in);
-void core_order_finish(struct ingest *in); /* all that waits in line */
+void core_order_stop(struct ingest *in); /* what waits in line is done */
 
 /* effects.c */
 void core_effects(struct ingest *in, struct core_device *cd, struct engine_out *out);

@@ -16,7 +16,8 @@
  * times as long, and what other devices send is done. So a device that does it all the time costs
  * itself: its messages wait, are not acknowledged until they are done, and fill its own window; and
  * the longer they wait, the more of them are done by one run. In line is first come first served,
- * for LINE_SAMPLES at a time, so that several such devices take turns.
+ * for LINE_SAMPLES at a time, so that several such devices take turns. QoS 0 has no window: when
+ * half of the budget of messages under way is used, all that waits is done at once.
  *
  * Not here: what a run means for alerts (rules, effects.c), and the bound of one run (rules).
  */
@@ -81,12 +82,13 @@ bool core_order_waits(struct ingest *in, struct core_device *cd, const struct in
     return true;
 }
 
-/* Its messages, or as many as it may bring at a time; with the rest it goes to the end. */
-static void serve(struct ingest *in, struct core_device *cd)
+/* The messages of the first in line; with those that are too many for once it goes to the end. */
+static void serve(struct ingest *in, uint32_t samples)
 {
-    list_remove(&cd->in_line);
-    if (!core_parked_serve(in, cd, ORDER_LINE_SAMPLES)) {
-        list_push_back(&in->order.line, &cd->in_line);
+    struct list *first = list_pop_front(&in->order.line);
+    struct core_device *cd = CONTAINER_OF(first, struct core_device, in_line);
+    if (!core_parked_serve(in, cd, samples)) {
+        list_push_back(&in->order.line, first);
     }
 }
 
@@ -97,16 +99,27 @@ static void rested(void *arg)
     in->order.rest = NULL; /* the turn after this goes on with the line */
 }
 
+static void finish(struct ingest *in)
+{
+    while (!list_empty(&in->order.line)) {
+        serve(in, UINT32_MAX);
+    }
+}
+
 void core_order_turn(struct ingest *in)
 {
     struct order *o = &in->order;
-    if (list_empty(&o->line) || o->rest != NULL) {
+    if (list_empty(&o->line)) {
+        return;
+    }
+    if (core_in_flight_half(in)) {
+        finish(in);
         return;
     }
     int64_t start_us = clock_mono_us();
     int64_t took_us = 0;
-    while (!list_empty(&o->line) && took_us < ORDER_LINE_US) {
-        serve(in, CONTAINER_OF(o->line.next, struct core_device, in_line));
+    while (o->rest == NULL && !list_empty(&o->line) && took_us < ORDER_LINE_US) {
+        serve(in, ORDER_LINE_SAMPLES);
         took_us = clock_mono_us() - start_us;
     }
     if (took_us >= ORDER_LINE_US) {
@@ -115,13 +128,11 @@ void core_order_turn(struct ingest *in)
     }
 }
 
-void core_order_finish(struct ingest *in)
+void core_order_stop(struct ingest *in)
 {
     loop_timer_stop(in->order.rest);
     in->order.rest = NULL;
-    while (!list_empty(&in->order.line)) {
-        serve(in, CONTAINER_OF(in->order.line.next, struct core_device, in_line));
-    }
+    finish(in);
 }
 
 void core_order_init(struct ingest *in)
