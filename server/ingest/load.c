@@ -452,8 +452,11 @@ static void load_done(struct mail *m)
             load_free(l);
             return;
         }
-        LOG(LOG_WARN, "device_not_loaded", LOG_S("device", l->device->name),
-            LOG_S("error", err_words(l->err)), LOG_S("next", "its messages wait; trying again"));
+        if (l->err != ERR_DB_DOWN) { /* of which store tells, once for all devices */
+            LOG(LOG_WARN, "device_not_loaded", LOG_S("device", l->device->name),
+                LOG_S("error", err_words(l->err)),
+                LOG_S("next", "its messages wait; trying again"));
+        }
         l->retry = loop_timer_start(in->loop, LOAD_RETRY_MS, load_again, l);
         CHECK(l->retry != NULL);
         return;

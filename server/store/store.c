@@ -1,5 +1,6 @@
 #include "store/store.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 struct store {
     char *url;
     struct worker *pool;
+    atomic_bool away; /* PostgreSQL could not be reached: said once, not for each that asked */
 };
 
 /* One per pool thread. */
@@ -50,8 +52,12 @@ static struct db *store_connection(struct store *s, struct store_thread *t)
     enum err e = db_open(s->url, "signalbox", &t->db);
     if (e != ERR_OK) {
         t->retry_at_us = clock_mono_us() + CLOCK_SECOND_US / 2;
-        LOG(LOG_WARN, "database_not_available", LOG_S("error", err_words(e)),
-            LOG_S("next", "trying again with the next request"));
+        if (!atomic_exchange(&s->away, true)) {
+            LOG(LOG_WARN, "database_not_available", LOG_S("error", err_words(e)),
+                LOG_S("next", "trying again with each request"));
+        }
+    } else if (atomic_exchange(&s->away, false)) {
+        LOG(LOG_INFO, "database_available", LOG_S("after", "it could not be reached"));
     }
     return t->db;
 }
