@@ -30,6 +30,8 @@
       "connections closed for a protocol violation")                                               \
     X(PUBLISHES_DENIED, "publishes_denied_total", "counter",                                       \
       "publishes to topics that their device may not use")                                         \
+    X(ROUTED_DROPPED, "routed_dropped_total", "counter",                                           \
+      "messages between devices that gave way because a session's queue was full")                 \
     X(BYTES_RECEIVED, "device_bytes_received_total", "counter",                                    \
       "bytes read from devices, TLS included")                                                     \
     X(BYTES_SENT, "device_bytes_sent_total", "counter", "bytes written to devices, TLS included")  \

@@ -40,6 +40,8 @@ COUNT(receive_maximum,                  100,                 1,       65535,    
 COUNT(unacked_messages_max,             256,                 1,       65535,         PLAIN,  "unacknowledged messages of an MQTT 3.1.1 device before its socket is not read") \
  TIME(stalled_timeout,                  60*SEC,              1*SEC,   3600*SEC,      PLAIN,  "a device whose messages cannot be stored for so long is disconnected, to send them again") \
  SIZE(send_queue_max,                   256*KIB,             16*KIB,  64*MIB,        PLAIN,  "bytes waiting for a device that does not read before it is disconnected") \
+COUNT(session_queue_max,                1000,                1,       1000000,       PLAIN,  "messages of other devices waiting for one session; the oldest give way") \
+ SIZE(session_queue,                    4*MIB,               64*KIB,  1024*MIB,      PLAIN,  "bytes of messages waiting for one session; the oldest give way") \
  TIME(session_expiry_max,               604800*SEC,          0,       31536000*SEC,  PLAIN,  "how long the session of an absent device is kept at most") \
 COUNT(messages_in_flight_max,           200000,              100,     10000000,      PLAIN,  "messages received and not yet stored, over all devices") \
  SIZE(in_flight_max,                    256*MIB,             1*MIB,   65536*MIB,     PLAIN,  "bytes of messages received and not yet stored, over all devices") \
