@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/view.h"
 #include "conf/settings.h"
 
 struct conf_error {
@@ -28,3 +29,12 @@ void conf_write_effective(const struct conf *c, struct buf *out); /* as YAML; se
 /* "127.0.0.1:8080", "[::]:8883", ":8883" -> host and port. */
 NODISCARD enum err conf_split_address(const char *text, char *ret_host, size_t host_size,
                                       int *ret_port);
+
+struct conf_network {
+    uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint8_t bits;        /* of the 128 */
+};
+/* Cuts the first network off a list such as "10.0.0.0/8, 2001:db8::7". ERR_NOT_FOUND: the list is
+ * empty. */
+NODISCARD enum err conf_next_network(struct view *list, struct conf_network *ret_network);
+bool conf_network_has(const struct conf_network *n, const uint8_t address[static 16]);

@@ -1,5 +1,6 @@
 /*
- * net: device connections. TCP and TLS below, bytes above; what the bytes mean is the session's.
+ * net: device connections. TCP, TLS and WebSocket below, bytes above; what the bytes mean is the
+ * session's.
  *
  * There are `net_loops` loops, each with its own listener on the same address (SO_REUSEPORT), its
  * own SSL_CTX, timer wheel and shared buffers. A connection lives on the loop that accepted it.
@@ -13,7 +14,8 @@
  * Threads:   handlers run on the connection's loop; net_conn functions are called there only. The
  *            others from the thread that made the net, net_close_count() and net_post() from any.
  * Limits:    connections_max, connections_per_source_max, handshakes_per_second, connect_timeout,
- *            send_queue_max of conf; 64 KiB decrypted per connection and turn.
+ *            send_queue_max of conf; 64 KiB decrypted per connection and turn. On the open
+ *            listener the largest packet of MQTT is added to the limits of bytes.
  * Errors:    ERR_TLS for keys and certificates, ERR_IO for sockets, ERR_DENIED for an open listener
  *            that is not on a loopback address, ERR_LIMIT for too few file descriptors. Logged.
  */
@@ -30,19 +32,22 @@
 #include "loop/loop.h"
 
 /*        name              words for the log */
-#define NET_CLOSE_LIST(X)                                                 \
-    X(NET_CLOSE_OWNER, "closed by its session")                           \
-    X(NET_CLOSE_PEER, "closed by the peer")                               \
-    X(NET_CLOSE_IO, "connection failed")                                  \
-    X(NET_CLOSE_HANDSHAKE, "tls handshake failed")                        \
-    X(NET_CLOSE_TLS, "tls failure")                                       \
-    X(NET_CLOSE_CONNECT_TIMEOUT, "no accepted connect in time")           \
-    X(NET_CLOSE_SEND_QUEUE, "peer does not read: send queue full")        \
-    X(NET_CLOSE_SEND_STALLED, "peer does not read: nothing went out")     \
-    X(NET_CLOSE_CONNECTIONS_MAX, "too many connections")                  \
-    X(NET_CLOSE_SOURCE_MAX, "too many unauthenticated from this address") \
-    X(NET_CLOSE_DESCRIPTORS, "out of file descriptors")                   \
-    X(NET_CLOSE_MEMORY, "out of memory")                                  \
+#define NET_CLOSE_LIST(X)                                                  \
+    X(NET_CLOSE_OWNER, "closed by its session")                            \
+    X(NET_CLOSE_PEER, "closed by the peer")                                \
+    X(NET_CLOSE_IO, "connection failed")                                   \
+    X(NET_CLOSE_HANDSHAKE, "tls handshake failed")                         \
+    X(NET_CLOSE_TLS, "tls failure")                                        \
+    X(NET_CLOSE_PROXY, "no head of the proxy protocol, version 2")         \
+    X(NET_CLOSE_HTTP, "not a request for a websocket")                     \
+    X(NET_CLOSE_WEBSOCKET, "websocket closed, or one of its rules broken") \
+    X(NET_CLOSE_CONNECT_TIMEOUT, "no accepted connect in time")            \
+    X(NET_CLOSE_SEND_QUEUE, "peer does not read: send queue full")         \
+    X(NET_CLOSE_SEND_STALLED, "peer does not read: nothing went out")      \
+    X(NET_CLOSE_CONNECTIONS_MAX, "too many connections")                   \
+    X(NET_CLOSE_SOURCE_MAX, "too many unauthenticated from this address")  \
+    X(NET_CLOSE_DESCRIPTORS, "out of file descriptors")                    \
+    X(NET_CLOSE_MEMORY, "out of memory")                                   \
     X(NET_CLOSE_STOP, "server stops")
 
 enum net_close {
@@ -58,8 +63,9 @@ struct net_conn;
 
 struct net_handlers {
     void *arg;
-    /* The TLS handshake is done (or the connection is plain). Gives the owner's object, which the
-     * other handlers get; NULL refuses. open_listener: no credential will be asked for. */
+    /* The first bytes are here, after the TLS handshake and the request for a WebSocket, if there
+     * are those. Gives the owner's object, which the other handlers get; NULL refuses.
+     * open_listener: no credential will be asked for. */
     void *(*opened)(void *arg, uint32_t loop, struct net_conn *c, bool open_listener);
     /* Bytes of the peer. Returns how many are dealt with; the rest is offered again together with
      * what follows, or after net_conn_again(). Keeping back a whole buffer for long is what

@@ -76,3 +76,75 @@ enum err conf_split_address(const char *text, char *ret_host, size_t host_size, 
     *ret_port = port;
     return ERR_OK;
 }
+
+static bool parse_bits(struct view text, int most, int *ret_bits)
+{
+    int bits = 0;
+    if (text.len == 0 || text.len > 3) {
+        return false;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') {
+            return false;
+        }
+        bits = bits * 10 + (text.data[i] - '0');
+    }
+    *ret_bits = bits;
+    return bits <= most;
+}
+
+static enum err parse_network(struct view text, struct conf_network *ret_network)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    struct conf_network n = {.bits = 128};
+    char host[INET6_ADDRSTRLEN];
+    const uint8_t *slash = memchr(text.data, '/', text.len);
+    struct view address = slash == NULL ? text : view_of(text.data, (size_t)(slash - text.data));
+    if (!view_copy(address, host, sizeof(host))) {
+        return ERR_SYNTAX;
+    }
+    memcpy(n.address, mapped, sizeof(mapped));
+    bool four = inet_pton(AF_INET, host, n.address + sizeof(mapped)) == 1;
+    if (!four && inet_pton(AF_INET6, host, n.address) != 1) {
+        return ERR_SYNTAX;
+    }
+    if (slash != NULL) {
+        int bits = 0;
+        if (!parse_bits(view_skip(text, address.len + 1), four ? 32 : 128, &bits)) {
+            return ERR_SYNTAX;
+        }
+        n.bits = (uint8_t)(four ? 96 + bits : bits);
+    }
+    *ret_network = n;
+    return ERR_OK;
+}
+
+static bool is_gap(uint8_t c)
+{
+    return c == ' ' || c == ',' || c == '\t';
+}
+
+enum err conf_next_network(struct view *list, struct conf_network *ret_network)
+{
+    while (list->len > 0 && is_gap(list->data[0])) {
+        *list = view_skip(*list, 1);
+    }
+    if (list->len == 0) {
+        return ERR_NOT_FOUND;
+    }
+    size_t len = 0;
+    while (len < list->len && !is_gap(list->data[len])) {
+        len++;
+    }
+    struct view one = view_of(list->data, len);
+    *list = view_skip(*list, len);
+    return parse_network(one, ret_network);
+}
+
+bool conf_network_has(const struct conf_network *n, const uint8_t address[static 16])
+{
+    size_t bytes = n->bits / 8;
+    uint8_t mask = (uint8_t)(0xff00u >> (n->bits % 8));
+    return memcmp(n->address, address, bytes) == 0 &&
+           (bytes == 16 || ((n->address[bytes] ^ address[bytes]) & mask) == 0);
+}

@@ -55,6 +55,22 @@ static enum err check_open_listener(struct conf_loader *l)
         "nobody for a credential");
 }
 
+static enum err check_networks(struct conf_loader *l)
+{
+    struct view list = view_str(l->conf->proxy_protocol_from);
+    struct conf_network network;
+    enum err e = ERR_OK;
+    while (e == ERR_OK) {
+        e = conf_next_network(&list, &network);
+    }
+    return e == ERR_NOT_FOUND
+               ? ERR_OK
+               : conf_fail(l, ERR_TYPE, origin_of(l, "proxy_protocol_from"),
+                           "`proxy_protocol_from` is \"%.80s\"; it takes addresses and networks, "
+                           "such as 192.0.2.7, 10.0.0.0/8",
+                           l->conf->proxy_protocol_from);
+}
+
 static enum err check_pair(struct conf_loader *l, const char *cert_name, const char *cert,
                            const char *key_name, const char *key)
 {
@@ -95,6 +111,9 @@ enum err conf_check_all(struct conf_loader *l)
     }
     if (e == ERR_OK) {
         e = check_open_listener(l);
+    }
+    if (e == ERR_OK) {
+        e = check_networks(l);
     }
     if (e == ERR_OK) {
         e = check_pair(l, "device_tls_cert", c->device_tls_cert, "device_tls_key",

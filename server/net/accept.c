@@ -68,12 +68,9 @@ static void address_of(const struct sockaddr_storage *from, uint8_t ret_address[
 
 /* A hashed counter per IPv4 address or IPv6 /64. Two sources in one slot share a limit; the hash is
  * seeded, so nobody can choose whom to share with. */
-static bool source_enter(struct net *n, const uint8_t address[static 16], uint16_t *ret_slot)
+bool net_source_enter(struct net *n, const uint8_t address[static 16], uint16_t *ret_slot)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    if (n->sources == NULL) {
-        return true;
-    }
     bool is_v4 = memcmp(address, mapped, sizeof(mapped)) == 0;
     *ret_slot = (uint16_t)map_hash(view_of(address, is_v4 ? 16 : 8));
     if (atomic_fetch_add(&n->sources[*ret_slot], 1) <
@@ -81,6 +78,16 @@ static bool source_enter(struct net *n, const uint8_t address[static 16], uint16
         return true;
     }
     atomic_fetch_sub(&n->sources[*ret_slot], 1);
+    return false;
+}
+
+static bool is_proxy(const struct net *n, const uint8_t address[static 16])
+{
+    for (uint32_t i = 0; i < n->proxy_count; i++) {
+        if (conf_network_has(&n->proxies[i], address)) {
+            return true;
+        }
+    }
     return false;
 }
 
@@ -150,14 +157,16 @@ static bool accept_one(struct net_listener *l)
         }
         return errno == EINTR || errno == ECONNABORTED;
     }
-    struct net_peer peer = {.fd = fd, .open_listener = l->open, .counted = n->sources != NULL};
+    struct net_peer peer = {.fd = fd, .open_listener = l->open};
     address_of(&from, peer.address, &peer.port);
+    peer.proxied = !l->open && is_proxy(n, peer.address);
+    peer.counted = n->sources != NULL && !peer.proxied;
     if (atomic_fetch_add(&n->open_count, 1) >= n->conf->connections_max) {
         atomic_fetch_sub(&n->open_count, 1);
         refuse(n, fd, NET_CLOSE_CONNECTIONS_MAX);
         return true;
     }
-    if (!source_enter(n, peer.address, &peer.source_slot)) {
+    if (peer.counted && !net_source_enter(n, peer.address, &peer.source_slot)) {
         atomic_fetch_sub(&n->open_count, 1);
         refuse(n, fd, NET_CLOSE_SOURCE_MAX);
         return true;
@@ -180,11 +189,23 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
     }
 }
 
+static void warn_open(struct net_loop *l)
+{
+    LOG(LOG_WARN, "open_listener", LOG_S("address", l->net->conf->open_listener),
+        LOG_I("port", l->net->open_port),
+        LOG_S("danger", "anyone on this host can publish without a credential and without tls: for "
+                        "conformance suites only, remove open_listener from the settings"));
+    l->open_warn_at_us = l->now_us + NET_OPEN_WARN_US;
+}
+
 void net_listener_tick(struct net_listener *l)
 {
     if (l->fd >= 0 && l->resume_at_us != 0 && l->loop->now_us >= l->resume_at_us) {
         l->resume_at_us = 0;
         (void)uv_poll_start(&l->poll, UV_READABLE, on_acceptable);
+    }
+    if (l->fd >= 0 && l->open && l->loop->now_us >= l->loop->open_warn_at_us) {
+        warn_open(l->loop);
     }
 }
 
@@ -343,10 +364,7 @@ static enum err listen_open(struct net *n, const struct addrinfo *at)
     if (listener_start(&n->loops[0], &n->loops[0].open_listener, fd) != ERR_OK) {
         return listen_failed(n->conf->open_listener, strerror(errno));
     }
-    LOG(LOG_WARN, "open_listener", LOG_S("address", n->conf->open_listener),
-        LOG_I("port", n->open_port),
-        LOG_S("danger", "anyone on this host can publish without a credential and without tls: for "
-                        "conformance suites only, remove open_listener from the settings"));
+    warn_open(&n->loops[0]);
     return ERR_OK;
 }
 

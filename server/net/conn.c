@@ -42,6 +42,12 @@ static void leave_source(struct net_conn *c)
     }
 }
 
+size_t net_conn_queue_max(const struct net_conn *c)
+{
+    return (size_t)c->loop->net->conf->send_queue_max_bytes +
+           (c->open_listener ? NET_OPEN_BYTES : 0);
+}
+
 struct net_work *net_conn_work(struct net_conn *c)
 {
     struct net_loop *l = c->loop;
@@ -60,8 +66,9 @@ struct net_work *net_conn_work(struct net_conn *c)
     }
     *w = (struct net_work){.conn = c};
     buf_init(&w->held, NET_READ_BYTES + NET_RECORD_MAX);
-    buf_init(&w->plain, (size_t)l->net->conf->packet_max_bytes + (size_t)4 * NET_READ_BYTES);
-    buf_init(&w->out, (size_t)l->net->conf->send_queue_max_bytes + NET_WRITE_CHUNK);
+    size_t more = c->open_listener ? NET_OPEN_BYTES : 0;
+    buf_init(&w->plain, (size_t)l->net->conf->packet_max_bytes + (size_t)4 * NET_READ_BYTES + more);
+    buf_init(&w->out, net_conn_queue_max(c) + NET_WRITE_CHUNK);
     c->work = w;
     return w;
 }
@@ -129,6 +136,7 @@ void net_conn_open(struct net_loop *l, const struct net_peer *peer)
         return;
     }
     c->loop = l;
+    c->open_listener = peer->open_listener;
     struct net_work *w = net_conn_work(c);
     if (w == NULL || uv_tcp_init(loop_uv(l->loop), &c->tcp) != 0) {
         if (w != NULL) {
@@ -141,7 +149,7 @@ void net_conn_open(struct net_loop *l, const struct net_peer *peer)
     c->tcp.data = c;
     memcpy(c->address, peer->address, sizeof(c->address));
     c->port = peer->port;
-    c->open_listener = peer->open_listener;
+    c->proxied = peer->proxied;
     c->source_slot = peer->source_slot;
     c->counted_source = peer->counted;
     wheel_set(&l->wheel, &w->timer, l->now_us + l->net->conf->connect_timeout_us);
@@ -150,16 +158,13 @@ void net_conn_open(struct net_loop *l, const struct net_peer *peer)
         net_conn_end(c, NET_CLOSE_IO, false, NULL);
         return;
     }
+    c->state = c->open_listener ? CONN_OPEN : CONN_HANDSHAKE;
     net_conn_start_reading(c);
-    if (c->open_listener) {
-        net_conn_opened(c);
-    }
 }
 
-void net_conn_opened(struct net_conn *c)
+void net_conn_introduce(struct net_conn *c)
 {
     const struct net_handlers *h = &c->loop->net->handlers;
-    c->state = CONN_OPEN;
     c->user = h->opened(h->arg, c->loop->index, c, c->open_listener);
     if (c->user == NULL && c->state == CONN_OPEN) {
         net_conn_end(c, NET_CLOSE_MEMORY, false, NULL);
@@ -170,6 +175,7 @@ static void on_closed(uv_handle_t *handle)
 {
     struct net_conn *c = handle->data;
     SSL_free(c->ssl);
+    ws_free(c->ws);
     if (c->work != NULL) {
         work_release(c->loop, c->work);
     }

@@ -86,6 +86,8 @@ static enum err loop_setup(struct net *n, uint32_t index, SSL_CTX *tls)
     buf_init(&l->sink, 0);
     l->tls = tls;
     buf_init(&l->pipe.out, (size_t)4 * NET_WRITE_CHUNK);
+    buf_init(&l->message, NET_READ_BYTES + NET_RECORD_MAX);
+    buf_init(&l->frames, (size_t)2 * NET_WRITE_CHUNK);
     list_init(&l->dirty);
     list_init(&l->again);
     wheel_init(&l->wheel, l->now_us);
@@ -143,11 +145,29 @@ static void loop_teardown(struct net_loop *l)
     net_work_free_all(l);
     (void)BIO_free(l->bio);
     buf_fini(&l->pipe.out);
+    buf_fini(&l->message);
+    buf_fini(&l->frames);
     free(l->cipher);
     free(l->plain);
     if (l->spare_fd >= 0) {
         (void)close(l->spare_fd);
     }
+}
+
+/* conf has checked the list. */
+static enum err proxies_of(struct net *n)
+{
+    struct conf_network one;
+    struct view list = view_str(n->conf->proxy_protocol_from);
+    while (conf_next_network(&list, &one) == ERR_OK) {
+        struct conf_network *all = realloc(n->proxies, (n->proxy_count + 1) * sizeof(*n->proxies));
+        if (all == NULL) {
+            return ERR_NOMEM;
+        }
+        n->proxies = all;
+        n->proxies[n->proxy_count++] = one;
+    }
+    return ERR_OK;
 }
 
 static enum err net_setup(struct net *n)
@@ -159,6 +179,7 @@ static enum err net_setup(struct net *n)
         return ERR_TLS;
     }
     enum err e = net_check_descriptors(n->conf);
+    e = e != ERR_OK ? e : proxies_of(n);
     for (uint32_t i = 0; e == ERR_OK && i < (uint32_t)n->conf->net_loops; i++) {
         SSL_CTX *tls = NULL;
         if (with_tls) {
@@ -301,6 +322,7 @@ void net_free(struct net *n)
     }
     BIO_meth_free(n->bio_method);
     free(n->sources);
+    free(n->proxies);
     free(n->loops);
     free(n);
 }

@@ -7,6 +7,8 @@
 #define ERR_STATE openssl_err_state
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 #undef ERR_STATE

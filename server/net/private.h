@@ -6,8 +6,10 @@
  *     bio.c      the pipe between OpenSSL and the loop's buffers
  *     conn.c     one connection's life: opened, ready, closing, gone
  *     read.c     bytes from the socket to the owner
+ *     upgrade.c  MQTT as it is, or HTTP that becomes a WebSocket
  *     write.c    bytes from the owner to the socket
  *     net.c      the loops, start and stop
+ *     proxy.c, http.c, ws.c  bytes only: whose connection it is, the request, the frames
  */
 #pragma once
 
@@ -17,9 +19,12 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "net/http.h"
 #include "net/net.h"
 #include "net/openssl.h"
+#include "net/proxy.h"
 #include "net/wheel.h"
+#include "net/ws.h"
 
 enum {
     NET_READ_BYTES = 64 * 1024,  /* one read, and so what is decrypted of one connection per turn */
@@ -33,6 +38,8 @@ enum {
     NET_PAUSE_US = 100 * 1000,
     NET_ACCEPTS_PER_TURN = 64,
     NET_FREE_WORK_MAX = 256,
+    NET_OPEN_BYTES = 256 * 1024 * 1024 + 64 * 1024, /* of a packet on the open listener */
+    NET_OPEN_WARN_US = 60 * 1000000,
 };
 
 /* What OpenSSL reads and writes during one call. Shared by all connections of a loop: it is empty
@@ -72,6 +79,9 @@ struct net_loop {
     struct net_work *free_work;
     uint32_t free_work_count;
     struct buf sink;             /* takes nothing: for a connection that is out of memory */
+    struct buf message;          /* what the frames of one read carry */
+    struct buf frames;           /* of one flush */
+    int64_t open_warn_at_us;     /* when the log is told again that there is an open listener */
     int64_t bytes_in, bytes_out; /* of this turn */
     uint8_t *cipher;             /* NET_READ_BYTES */
     uint8_t *plain;              /* NET_READ_BYTES and a record */
@@ -87,6 +97,8 @@ struct net {
     int port, open_port;
     bool started;
     atomic_int_fast64_t open_count;
+    struct conf_network *proxies;
+    uint32_t proxy_count;
     atomic_uint_fast16_t *sources; /* unauthenticated connections by hash of address, or NULL */
     atomic_uint_fast64_t closes[NET_CLOSE_COUNT];
     atomic_uint_fast32_t mails_left; /* of net_on_loops() */
@@ -100,6 +112,8 @@ enum net_conn_state {
     CONN_GONE,      /* uv_close() under way */
 };
 
+enum net_speaks { SPEAKS_UNKNOWN, SPEAKS_MQTT, SPEAKS_HTTP };
+
 /* What a connection needs only while something is going on: before it is ready, while bytes wait,
  * at its end. An idle connection has none. Kept in a list of the loop for the next one. */
 struct net_work {
@@ -108,8 +122,8 @@ struct net_work {
     struct wheel_entry timer;
     struct list dirty_link, again_link;
     struct buf held;  /* ciphertext: the beginning of a record */
-    struct buf plain; /* plaintext that the owner has not dealt with */
-    struct buf out;   /* plaintext of the owner, not yet encrypted */
+    struct buf plain; /* plaintext that the owner has not dealt with, without frames */
+    struct buf out;   /* plaintext of the owner, not yet framed and encrypted */
     size_t writing_bytes;
     size_t stall_bytes; /* write queue when the stall timer was set */
     uint32_t writes;
@@ -119,13 +133,16 @@ struct net_work {
 struct net_conn {
     uv_tcp_t tcp; /* first */
     struct net_loop *loop;
-    SSL *ssl; /* made when the first whole record is here; NULL on the open listener */
-    void *user;
+    SSL *ssl;              /* made when the first whole record is here; NULL on the open listener */
+    struct ws *ws;         /* NULL: MQTT without frames, or not known yet */
+    void *user;            /* NULL: not known yet that it speaks MQTT, or no owner any more */
     struct net_work *work; /* or NULL */
     uint16_t port;
     uint16_t source_slot;
     uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
     uint8_t state;
+    uint8_t speaks;
+    bool proxied; /* the proxy's head has not come yet */
     bool open_listener, ready, reading_off, again_read, again_offer, counted_source;
     bool peer_done; /* close_notify has come */
     bool said_goodbye;
@@ -134,6 +151,7 @@ struct net_conn {
 /* tls.c */
 NODISCARD enum err net_tls_new(const struct conf *conf, SSL_CTX *same_tickets, SSL_CTX **ret_tls);
 NODISCARD SSL *net_tls_accept(SSL_CTX *tls, BIO *bio); /* NULL: out of memory */
+enum net_speaks net_tls_speaks(const SSL *ssl);        /* as ALPN has it */
 const char *net_tls_words(void);                       /* of OpenSSL's last error on this thread */
 void net_tls_slim(SSL *ssl);                           /* after the handshake */
 bool net_tls_session_current(const SSL *ssl); /* the client certificate is still in its validity */
@@ -146,6 +164,9 @@ NODISCARD BIO *net_bio_new(struct net_pipe *pipe);
 NODISCARD enum err net_listen(struct net *n);
 void net_listener_close(struct net_listener *l);
 void net_listener_tick(struct net_listener *l);
+/* Counts a connection that has not authenticated. False: there are too many from its address. */
+NODISCARD bool net_source_enter(struct net *n, const uint8_t address[static 16],
+                                uint16_t *ret_slot);
 NODISCARD enum err net_check_descriptors(const struct conf *conf);
 
 /* conn.c */
@@ -155,6 +176,7 @@ struct net_peer {
     uint8_t address[16];
     uint16_t port, source_slot;
     bool open_listener;
+    bool proxied;
     bool counted; /* in sources[source_slot] */
 };
 void net_conn_open(struct net_loop *l, const struct net_peer *peer);
@@ -163,14 +185,22 @@ void net_conn_end(struct net_conn *c, enum net_close why, bool polite, const cha
 void net_conn_destroy(struct net_conn *c);
 /* Of an open connection; made when there is none. NULL: out of memory. */
 struct net_work *net_conn_work(struct net_conn *c);
+size_t net_conn_queue_max(const struct net_conn *c); /* bytes that may wait for the peer */
 void net_conn_rest(struct net_conn *c); /* gives the work back if nothing is going on */
 void net_work_free_all(struct net_loop *l);
 void net_conn_fire(void *arg, struct wheel_entry *e);
-void net_conn_opened(struct net_conn *c);
+void net_conn_introduce(struct net_conn *c); /* to its owner */
 void net_count_close(struct net *n, enum net_close why);
+
+/* upgrade.c */
+/* Plaintext without frames; how many bytes are dealt with. Afterwards the connection may be gone.
+ */
+size_t net_conn_hear(struct net_conn *c, struct view bytes);
+void net_conn_unframe(struct net_conn *c, struct view bytes);
 
 /* read.c */
 void net_conn_start_reading(struct net_conn *c);
+void net_conn_take_plain(struct net_conn *c, struct view in);
 void net_conn_run_again(struct net_conn *c);
 
 /* write.c */

@@ -1,3 +1,4 @@
+#include <string.h>
 
 #include "base/counter.h"
 #include "net/private.h"
@@ -67,8 +68,9 @@ static bool handshake(struct net_conn *c)
         counter_add(COUNTER_HANDSHAKES_RESUMED, 1);
     }
     net_tls_slim(c->ssl);
-    net_conn_opened(c);
-    return c->state == CONN_OPEN;
+    c->state = CONN_OPEN;
+    c->speaks = (uint8_t)net_tls_speaks(c->ssl);
+    return true;
 }
 
 /* Everything in the pipe into `room`, which is at least as long. False: the connection ended. */
@@ -146,13 +148,12 @@ static struct net_work *work_or_end(struct net_conn *c)
 /* fresh: what came now and is not in `plain` yet. */
 static void offer(struct net_conn *c, struct view fresh)
 {
-    const struct net_handlers *h = &c->loop->net->handlers;
     bool kept = has_plain(c);
     struct view all = kept ? buf_view(&c->work->plain) : fresh;
     if (all.len == 0) {
         return;
     }
-    size_t used = h->data(c->user, all);
+    size_t used = net_conn_hear(c, all);
     if (c->state != CONN_OPEN) {
         return;
     }
@@ -167,7 +168,8 @@ static void offer(struct net_conn *c, struct view fresh)
     }
 }
 
-static void take_plain(struct net_conn *c, struct view in)
+/* Without frames. */
+void net_conn_take_plain(struct net_conn *c, struct view in)
 {
     if (!has_plain(c)) {
         offer(c, in);
@@ -176,6 +178,15 @@ static void take_plain(struct net_conn *c, struct view in)
     if (put(c, &c->work->plain, in)) {
         offer(c, view_of(NULL, 0));
     }
+}
+
+static void take_bytes(struct net_conn *c, struct view in)
+{
+    if (c->ws != NULL) {
+        net_conn_unframe(c, in);
+        return;
+    }
+    net_conn_take_plain(c, in);
 }
 
 static void take_records(struct net_conn *c, struct view in)
@@ -189,7 +200,7 @@ static void take_records(struct net_conn *c, struct view in)
         return;
     }
     size_t len = 0;
-    bool kept = has_plain(c);
+    bool kept = has_plain(c) && c->ws == NULL;
     uint8_t *room = kept ? buf_room(&c->work->plain, l->pipe.in.len) : l->plain;
     if (room == NULL) {
         net_conn_end(c, NET_CLOSE_MEMORY, false, NULL);
@@ -200,9 +211,9 @@ static void take_records(struct net_conn *c, struct view in)
     }
     if (kept) {
         buf_grew(&c->work->plain, len);
-    }
-    if (len > 0) {
-        offer(c, kept ? view_of(NULL, 0) : view_of(room, len));
+        offer(c, view_of(NULL, 0));
+    } else if (len > 0) {
+        take_bytes(c, view_of(room, len));
     }
     if (c->peer_done && c->state == CONN_OPEN) {
         net_conn_end(c, NET_CLOSE_PEER, false, NULL);
@@ -234,6 +245,37 @@ static void arrived_records(struct net_conn *c, struct view bytes)
     if (w != NULL) {
         (void)put(c, &w->held, view_skip(all, ready));
     }
+}
+
+/* What a proxy says comes before everything else, in clear. */
+static void arrived_head(struct net_conn *c, struct view bytes)
+{
+    struct net_work *w = work_or_end(c);
+    if (w == NULL || !put(c, &w->held, bytes)) {
+        return;
+    }
+    struct proxy_head head;
+    enum err e = proxy_parse(buf_view(&w->held), &head);
+    if (e == ERR_SHORT) {
+        return;
+    }
+    if (e != ERR_OK) {
+        net_conn_end(c, NET_CLOSE_PROXY, false, err_words(e));
+        return;
+    }
+    c->proxied = false;
+    if (head.has_address) {
+        memcpy(c->address, head.address, sizeof(c->address));
+        c->port = head.port;
+    }
+    struct net *n = c->loop->net;
+    if (n->sources != NULL && !net_source_enter(n, c->address, &c->source_slot)) {
+        net_conn_end(c, NET_CLOSE_SOURCE_MAX, false, NULL);
+        return;
+    }
+    c->counted_source = n->sources != NULL;
+    drop_front(&w->held, head.len);
+    arrived_records(c, view_of(NULL, 0));
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
@@ -271,7 +313,9 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *bytes)
     }
     struct view in = view_of(bytes->base, (size_t)len);
     if (c->open_listener) {
-        take_plain(c, in);
+        take_bytes(c, in);
+    } else if (c->proxied) {
+        arrived_head(c, in);
     } else {
         arrived_records(c, in);
     }

@@ -33,20 +33,33 @@ static enum err tls_failed(const char *what, const char *file)
     return ERR_TLS;
 }
 
-/* RFC 7301 section 3.2: a client that offers protocols, none of which is ours, is refused. */
+/* A client that offers protocols, none of which is ours, is let in without one: middleboxes and
+ * libraries add such offers (RFC 7301 section 3.2 would have it refused). What it speaks is then
+ * found out as with a client that offers none. */
 static int tls_alpn(SSL *ssl, const unsigned char **ret_name, unsigned char *ret_len,
                     const unsigned char *offered, unsigned int len, void *arg)
 {
     (void)ssl;
     (void)arg;
-    static const unsigned char ours[] = "\x04mqtt\x0ex-amzn-mqtt-ca";
+    static const unsigned char ours[] = "\x04mqtt\x0ex-amzn-mqtt-ca\x08http/1.1";
     unsigned char *name = NULL;
     if (SSL_select_next_proto(&name, ret_len, ours, sizeof(ours) - 1, offered, len) !=
         OPENSSL_NPN_NEGOTIATED) {
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
+        return SSL_TLSEXT_ERR_NOACK;
     }
     *ret_name = name;
     return SSL_TLSEXT_ERR_OK;
+}
+
+enum net_speaks net_tls_speaks(const SSL *ssl)
+{
+    const unsigned char *name = NULL;
+    unsigned len = 0;
+    SSL_get0_alpn_selected(ssl, &name, &len);
+    if (len == 0) {
+        return SPEAKS_UNKNOWN;
+    }
+    return view_eq_str(view_of(name, len), "http/1.1") ? SPEAKS_HTTP : SPEAKS_MQTT;
 }
 
 static bool tls_protocol(SSL_CTX *tls)

@@ -160,25 +160,47 @@ static bool flush_tls(struct net_conn *c, struct view plain)
     return c->state != CONN_GONE;
 }
 
+static struct view chunk_of(struct view bytes)
+{
+    return view_of(bytes.data, bytes.len < NET_WRITE_CHUNK ? bytes.len : NET_WRITE_CHUNK);
+}
+
+/* False: gone. */
+static bool flush_plain(struct net_conn *c, struct view plain)
+{
+    if (c->ssl != NULL) {
+        return flush_tls(c, plain);
+    }
+    send_bytes(c, plain);
+    return c->state != CONN_GONE;
+}
+
+/* False: gone. */
+static bool flush_frames(struct net_conn *c, struct view payload)
+{
+    struct buf *frames = &c->loop->frames;
+    buf_clear(frames);
+    if (ws_put(c->ws, payload, frames) != ERR_OK) {
+        net_conn_end(c, NET_CLOSE_MEMORY, false, NULL);
+        return false;
+    }
+    return frames->len == 0 || flush_plain(c, buf_view(frames));
+}
+
 /* False: gone. */
 static bool flush_out(struct net_conn *c)
 {
     struct net_work *w = c->work;
     size_t at = 0;
+    if (w->writes == 0 && c->ws != NULL && ws_waits(c->ws) && !flush_frames(c, view_of(NULL, 0))) {
+        return false;
+    }
     while (w->writes == 0 && at < w->out.len) {
-        size_t len = w->out.len - at < NET_WRITE_CHUNK ? w->out.len - at : NET_WRITE_CHUNK;
-        struct view chunk = view_of(w->out.data + at, len);
-        if (c->ssl != NULL) {
-            if (!flush_tls(c, chunk)) {
-                return false;
-            }
-        } else {
-            send_bytes(c, chunk);
-            if (c->state == CONN_GONE) {
-                return false;
-            }
+        struct view chunk = chunk_of(view_of(w->out.data + at, w->out.len - at));
+        if (c->ws != NULL ? !flush_frames(c, chunk) : !flush_plain(c, chunk)) {
+            return false;
         }
-        at += len;
+        at += chunk.len;
     }
     buf_cut(&w->out, at);
     if (w->out.len == 0) {
@@ -187,9 +209,13 @@ static bool flush_out(struct net_conn *c)
     return true;
 }
 
-/* All is written: say goodbye in TLS and TCP, and wait for the peer to do the same. */
+/* All is written: say goodbye in WebSocket, TLS and TCP, and wait for the peer to do the same. */
 static void finish(struct net_conn *c)
 {
+    if (c->ws != NULL && ws_close(c->ws) &&
+        (!flush_frames(c, view_of(NULL, 0)) || c->work->writes > 0)) {
+        return;
+    }
     if (c->ssl != NULL && SSL_is_init_finished(c->ssl) == 1 && !c->said_goodbye) {
         c->said_goodbye = true;
         ERR_clear_error();
@@ -220,8 +246,7 @@ void net_conn_flush(struct net_conn *c)
     if (!flush_out(c)) {
         return;
     }
-    if (c->state == CONN_OPEN &&
-        net_conn_queued(c) > (size_t)c->loop->net->conf->send_queue_max_bytes) {
+    if (c->state == CONN_OPEN && net_conn_queued(c) > net_conn_queue_max(c)) {
         net_conn_end(c, NET_CLOSE_SEND_QUEUE, false, NULL);
         return;
     }

@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +141,8 @@ Test(conf, every_mistake_is_refused_at_its_line_and_column_with_a_remedy)
         {"http_listen: nowhere", ERR_TYPE, 1, 14, "an address looks like"},
         {"http_listen: 1.2.3.4:99999", ERR_TYPE, 1, 14, "an address looks like"},
         {"open_listener: 0.0.0.0:1883", ERR_RANGE, 1, 16, "loopback"},
+        {"proxy_protocol_from: 10.0.0.0/33", ERR_TYPE, 1, 22, "10.0.0.0/8"},
+        {"proxy_protocol_from: 10.0.0.1, proxy.local", ERR_TYPE, 1, 22, "10.0.0.0/8"},
         {"log_level: loud", ERR_RANGE, 1, 12, "debug, info, warn, error"},
         {"log_format: xml", ERR_RANGE, 1, 13, "auto, logfmt, json"},
         {"device_tls_key: k.pem", ERR_STATE, 1, 17, "needs `device_tls_cert`"},
@@ -402,4 +405,45 @@ Test(address, host_and_port_are_split_and_nonsense_is_refused)
         cr_expect_str_eq(host, cases[i].err == ERR_OK ? cases[i].host : "untouched");
         cr_expect_eq(port, cases[i].err == ERR_OK ? cases[i].port : -7, "%s", cases[i].text);
     }
+}
+
+Test(conf, a_list_of_networks_is_cut_and_each_has_its_addresses)
+{
+    static const struct {
+        const char *network, *address;
+        bool has;
+    } rows[] = {
+        {"10.0.0.0/8", "::ffff:10.255.0.1", true},   {"10.0.0.0/8", "::ffff:11.0.0.1", false},
+        {"10.1.2.3", "::ffff:10.1.2.3", true},       {"10.1.2.3", "::ffff:10.1.2.2", false},
+        {"10.1.2.3/31", "::ffff:10.1.2.2", true},    {"0.0.0.0/0", "::ffff:1.2.3.4", true},
+        {"0.0.0.0/0", "2001:db8::7", false},         {"::/0", "2001:db8::7", true},
+        {"2001:db8::/33", "2001:db8:7fff::1", true}, {"2001:db8::/33", "2001:db8:8000::1", false},
+        {"2001:db8::7", "2001:db8::7", true},        {"2001:db8::7/127", "2001:db8::6", true},
+        {"2001:db8::7/128", "2001:db8::6", false},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct view list = view_str(rows[i].network);
+        struct conf_network n;
+        struct in6_addr address;
+        cr_assert_eq(inet_pton(AF_INET6, rows[i].address, &address), 1);
+        cr_assert_eq(conf_next_network(&list, &n), ERR_OK, "%s", rows[i].network);
+        cr_expect_eq(list.len, 0);
+        cr_expect_eq(conf_network_has(&n, address.s6_addr), rows[i].has, "%s has %s",
+                     rows[i].network, rows[i].address);
+    }
+    static const char *const wrong[] = {"10.0.0", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/1x",  "/8",
+                                        "host",   "::/129",    "::1%eth0",    "10.0.0.0/0008"};
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        struct view list = view_str(wrong[i]);
+        struct conf_network n;
+        cr_expect_eq(conf_next_network(&list, &n), ERR_SYNTAX, "%s", wrong[i]);
+    }
+    struct view list = view_str(" 10.0.0.1,192.0.2.0/24 ,\t::1, ");
+    struct conf_network n;
+    int count = 0;
+    while (conf_next_network(&list, &n) == ERR_OK) {
+        count++;
+    }
+    cr_expect_eq(count, 3);
+    cr_expect_eq(conf_next_network(&list, &n), ERR_NOT_FOUND);
 }

@@ -1,7 +1,7 @@
 /*
  * echo: an owner of connections for these tests. Whole lines are answered, the beginning of one is
- * kept back. Lines: "ready", "cert" (its length), "big <n>", "bye" (answers and closes), anything
- * else comes back as it is.
+ * kept back. Lines: "ready", "cert" (its length), "peer" (its address), "big <n>", "bye" (answers
+ * and closes), anything else comes back as it is.
  */
 #pragma once
 
@@ -59,6 +59,9 @@ static bool echo_line(struct echo_user *u, struct view line)
         bool got = net_conn_certificate(u->conn, &der) == ERR_OK;
         buf_printf(out, "cert %zu\n", got ? der.len : 0);
         buf_fini(&der);
+    } else if (view_eq(line, VIEW("peer"))) {
+        char peer[NET_PEER_WORDS];
+        buf_printf(out, "peer %s\n", net_conn_peer(u->conn, peer));
     } else if (view_starts(line, VIEW("big "))) {
         for (int i = 0; i < (line.data[4] - '0') * 1024; i++) {
             buf_put_str(out, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\n");
