@@ -88,7 +88,13 @@ int64_t counter_get(enum counter_id id);
  * Threads: what a thread counts is its own until it publishes, all of it at once. So it publishes
  * when every message is in one place: before messages go to another thread, and after its turn.
  */
-enum message_place { MESSAGE_IN_CORE, MESSAGE_IN_BATCH, MESSAGE_IN_SPOOL, MESSAGE_PLACES };
+enum message_place {
+    MESSAGE_IN_CORE,
+    MESSAGE_IN_TOPICS,
+    MESSAGE_IN_BATCH,
+    MESSAGE_IN_SPOOL,
+    MESSAGE_PLACES
+};
 enum message_end { MESSAGE_COMMITTED, MESSAGE_DUPLICATE, MESSAGE_REJECTED, MESSAGE_DROPPED };
 void counter_message_received(int64_t n);
 void counter_message_held(enum message_place place, int64_t n); /* n < 0: no longer */

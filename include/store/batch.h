@@ -17,6 +17,7 @@
 
 struct batch;
 struct batch_op;
+struct ops;
 typedef void (*batch_done_fn)(void *arg, struct batch *b);
 
 /* One sample with everything the row needs. */
@@ -60,6 +61,10 @@ void batch_op_text(struct batch *b, struct batch_op *op, struct view v);  /* cop
 void batch_op_str(struct batch *b, struct batch_op *op, const char *s);   /* copied; NULL: null */
 void batch_op_time(struct batch *b, struct batch_op *op, int64_t us);     /* CLOCK_NONE: null */
 void batch_op_bytes(struct batch *b, struct batch_op *op, struct view v); /* copied, bytea */
+
+/* Takes o over: its statements run after those that are there, and who waits for them waits for the
+ * batch. Each is a message of the batch. spooling: those that are impatient are told at once. */
+void batch_append(struct batch *b, struct ops *o, bool spooling);
 
 /* The newest value of a metric; at most one call for a (device, metric) in a batch. extra: JSON of
  * a text or boolean. */

@@ -11,9 +11,6 @@
 #include "base/intern.h"
 #include "store/batch_internal.h"
 
-/* PostgreSQL counts time from 2000-01-01. */
-#define PG_EPOCH_US 946684800000000LL
-
 enum {
     BATCH_BUF_LIMIT = 512 << 20,
     BATCH_COLUMNS = 9,
@@ -39,6 +36,16 @@ struct batch *batch_new(void)
     return b;
 }
 
+static void batch_drop_appended(struct batch *b)
+{
+    while (b->appended != NULL) {
+        struct ops *next = b->appended->next;
+        ops_free(b->appended);
+        b->appended = next;
+    }
+    b->appended_bytes = 0;
+}
+
 static void batch_each_buf(struct batch *b, void (*fn)(struct buf *))
 {
     struct buf *bufs[] = {&b->rows,         &b->suspects,        &b->keys,
@@ -54,6 +61,7 @@ static void batch_each_buf(struct batch *b, void (*fn)(struct buf *))
 void batch_free(struct batch *b)
 {
     if (b != NULL) {
+        batch_drop_appended(b);
         batch_each_buf(b, buf_fini);
         arena_fini(&b->arena);
         free(b);
@@ -62,6 +70,7 @@ void batch_free(struct batch *b)
 
 void batch_reset(struct batch *b)
 {
+    batch_drop_appended(b);
     batch_each_buf(b, buf_clear);
     arena_reset(&b->arena);
     b->err = ERR_OK;
@@ -112,7 +121,8 @@ uint32_t batch_rows(const struct batch *b)
 
 size_t batch_bytes(const struct batch *b)
 {
-    return b->rows.len + b->suspects.len + b->arena.used_bytes + b->state_rules.len;
+    return b->rows.len + b->suspects.len + b->arena.used_bytes + b->state_rules.len +
+           b->appended_bytes;
 }
 
 uint32_t batch_messages(const struct batch *b)
@@ -266,88 +276,86 @@ void batch_partition(struct batch *b, int64_t from_us, int64_t to_us, const char
 
 /* ---- operations ---- */
 
-struct batch_op *batch_op(struct batch *b, const char *sql)
+static struct op_room op_room(struct batch *b)
 {
-    struct batch_op *op = arena_zalloc(&b->arena, sizeof(*op));
-    if (op == NULL) {
-        b->err = ERR_NOMEM;
-        return NULL;
-    }
-    op->sql = sql;
-    *b->last_op = op;
-    b->last_op = &op->next;
-    b->op_count++;
-    return op;
+    return (struct op_room){.arena = &b->arena, .err = &b->err};
 }
 
-static void op_put(struct batch *b, struct batch_op *op, const char *value, int len, int format)
+struct batch_op *batch_op(struct batch *b, const char *sql)
 {
-    if (op == NULL) {
-        return;
+    struct op_room room = op_room(b);
+    struct batch_op *op = op_new(&room, sql);
+    if (op != NULL) {
+        *b->last_op = op;
+        b->last_op = &op->next;
+        b->op_count++;
     }
-    CHECK(op->count < BATCH_OP_PARAMS_MAX);
-    if (value == NULL && len > 0) {
-        b->err = ERR_NOMEM;
-    }
-    op->values[op->count] = value;
-    op->lengths[op->count] = len;
-    op->formats[op->count] = format;
-    op->count++;
+    return op;
 }
 
 void batch_op_int(struct batch *b, struct batch_op *op, int64_t v)
 {
-    char text[32];
-    int len = snprintf(text, sizeof(text), "%lld", (long long)v);
-    op_put(b, op, arena_str(&b->arena, view_of(text, (size_t)len)), len, 0);
+    struct op_room room = op_room(b);
+    op_put_int(&room, op, v);
 }
 
 void batch_op_real(struct batch *b, struct batch_op *op, double v)
 {
-    if (isnan(v)) {
-        op_put(b, op, NULL, 0, 0);
-        return;
-    }
-    char text[40];
-    int len = snprintf(text, sizeof(text), "%.17g", v);
-    op_put(b, op, arena_str(&b->arena, view_of(text, (size_t)len)), len, 0);
+    struct op_room room = op_room(b);
+    op_put_real(&room, op, v);
 }
 
 void batch_op_text(struct batch *b, struct batch_op *op, struct view v)
 {
-    char *copy = arena_str(&b->arena, v);
-    if (copy == NULL) {
-        b->err = ERR_NOMEM;
-    }
-    op_put(b, op, copy, (int)v.len, 0);
+    struct op_room room = op_room(b);
+    op_put_text(&room, op, v);
 }
 
 void batch_op_str(struct batch *b, struct batch_op *op, const char *s)
 {
+    struct op_room room = op_room(b);
     if (s == NULL) {
-        op_put(b, op, NULL, 0, 0);
-        return;
+        op_put_null(&room, op);
+    } else {
+        op_put_text(&room, op, view_str(s));
     }
-    batch_op_text(b, op, view_str(s));
 }
 
 void batch_op_time(struct batch *b, struct batch_op *op, int64_t us)
 {
-    if (us == CLOCK_NONE) {
-        op_put(b, op, NULL, 0, 0);
-        return;
-    }
-    char text[CLOCK_TEXT_SIZE];
-    batch_op_str(b, op, clock_format(us, text));
+    struct op_room room = op_room(b);
+    op_put_time(&room, op, us);
 }
 
 void batch_op_bytes(struct batch *b, struct batch_op *op, struct view v)
 {
-    char *copy = arena_str(&b->arena, v);
-    if (copy == NULL) {
-        b->err = ERR_NOMEM;
+    struct op_room room = op_room(b);
+    op_put_bytes(&room, op, v);
+}
+
+void batch_append(struct batch *b, struct ops *o, bool spooling)
+{
+    uint32_t count = 0;
+    const struct ops_waiter *waiters = ops_waiters(o, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        bool counts = (waiters[i].flags & OPS_COUNTS) != 0;
+        counter_message_held(MESSAGE_IN_TOPICS, -(int64_t)counts);
+        if (spooling && (waiters[i].flags & OPS_IMPATIENT) != 0) {
+            ticket_drop(waiters[i].ticket, ERR_OK);
+        } else {
+            batch_message(b, waiters[i].ticket, ERR_OK, counts);
+        }
     }
-    op_put(b, op, copy, (int)v.len, 1);
+    buf_clear(&o->tickets);
+    batch_first_err(&b->err, ops_err(o));
+    if (o->first != NULL) {
+        *b->last_op = o->first;
+        b->last_op = o->last;
+        b->op_count += o->count;
+    }
+    b->appended_bytes += ops_bytes(o);
+    o->next = b->appended;
+    b->appended = o;
 }
 
 /* ---- latest values and state: elements of binary arrays ---- */

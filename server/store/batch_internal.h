@@ -4,6 +4,10 @@
 #pragma once
 
 #include "store/batch.h"
+#include "store/ops.h"
+
+/* PostgreSQL counts time from 2000-01-01. */
+#define PG_EPOCH_US 946684800000000LL
 
 enum { BATCH_OP_PARAMS_MAX = 20 };
 
@@ -15,6 +19,35 @@ struct batch_op {
     int lengths[BATCH_OP_PARAMS_MAX];
     int formats[BATCH_OP_PARAMS_MAX];
 };
+
+/* Where a statement's memory comes from, and where it is said that there was none. ops.c */
+struct op_room {
+    struct arena *arena;
+    enum err *err;
+};
+struct batch_op *op_new(const struct op_room *room, const char *sql); /* NULL: no memory */
+void op_put_int(const struct op_room *room, struct batch_op *op, int64_t v);
+void op_put_real(const struct op_room *room, struct batch_op *op, double v);
+void op_put_null(const struct op_room *room, struct batch_op *op);
+void op_put_text(const struct op_room *room, struct batch_op *op, struct view v);
+void op_put_bytes(const struct op_room *room, struct batch_op *op, struct view v);
+void op_put_time(const struct op_room *room, struct batch_op *op, int64_t us);
+
+struct ops_waiter {
+    struct ticket *ticket; /* or NULL */
+    unsigned flags;
+};
+
+struct ops {
+    struct ops *next; /* in the batch that took it over */
+    enum err err;
+    struct arena arena;
+    struct batch_op *first, **last, *adding;
+    uint32_t count;
+    struct ops_array *arrays;
+    struct buf tickets; /* struct ops_waiter[] */
+};
+struct ops_waiter *ops_waiters(const struct ops *o, uint32_t *ret_count);
 
 struct batch_partition {
     struct batch_partition *next;
@@ -60,6 +93,8 @@ struct batch {
     struct batch_op *first_op, **last_op;
     uint32_t op_count;
     struct batch_partition *partitions;
+    struct ops *appended; /* their statements are among the operations */
+    size_t appended_bytes;
     uint32_t poisoned;
 };
 
