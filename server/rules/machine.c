@@ -152,6 +152,9 @@ bool engine_step(struct engine *e, const struct engine_entry *s, struct engine_o
 {
     bool changes = e->now->newest_us < s->ts_us;
     e->now->newest_us = s->ts_us;
+    if (s->count == 0) {
+        return changes;
+    }
     const struct engine_reading *readings = e->history.readings + s->first;
     uint32_t touched = 0;
     e->step++;
