@@ -27,16 +27,13 @@ class Closed(Exception):
 
 
 class Client:
-    """version 4 (3.1.1) or 5. `connack` has the reason code, or is None when the server closed without one."""
+    """version 4 (3.1.1) or 5. `connack` has the reason code, or is None when the server closed without one. connected: a
+    socket, or what has its face, instead of a new connection over TLS."""
 
-    def __init__(self, port, ca, client_id, token=None, version=5, clean=True, cert=None, keep_alive=60, timeout=10, properties=b""):
-        context = ssl.create_default_context(cafile=ca)
-        if cert:
-            context.load_cert_chain(*cert)
+    def __init__(self, port, ca, client_id, token=None, version=5, clean=True, cert=None, keep_alive=60, timeout=10, properties=b"",
+                 connected=None):
         self.version = version
-        raw = socket.create_connection(("127.0.0.1", port), timeout=timeout)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket = context.wrap_socket(raw, server_hostname="localhost")
+        self.socket = connected or self.dial(port, ca, cert, timeout)
         self.buffer = b""
         self.next_id = 1
         self.later = []  # packets that came while another was waited for
@@ -53,6 +50,15 @@ class Client:
                 self.session_present, self.connack = body[0], body[1]
         except (Closed, ConnectionError, ssl.SSLError):
             pass
+
+    @staticmethod
+    def dial(port, ca, cert, timeout):
+        context = ssl.create_default_context(cafile=ca)
+        if cert:
+            context.load_cert_chain(*cert)
+        raw = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return context.wrap_socket(raw, server_hostname="localhost")
 
     def send(self, data):
         self.socket.sendall(data)
