@@ -2,37 +2,14 @@
 # when there is room. Then the disk of its log: PostgreSQL goes down and is started again. Nothing is lost either way.
 # shellcheck shell=bash source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=parts/mounts.sh
+. "$SIGNALBOX_ROOT/tests/system/parts/mounts.sh"
+own_world
 # shellcheck source=parts/fault.sh
-. "$(dirname "${BASH_SOURCE[0]}")/parts/fault.sh"
+. "$SIGNALBOX_ROOT/tests/system/parts/fault.sh"
+fault_undo() { unmount; }
 full_for=4
 full && full_for=60
-
-((EUID == 0)) || skip "small file systems can only be mounted by root"
-mkdir -p "$SIGNALBOX_TEST_DIR/probe"
-mount -t tmpfs -o size=1m tmpfs "$SIGNALBOX_TEST_DIR/probe" 2>/dev/null || skip "file systems cannot be mounted here"
-umount "$SIGNALBOX_TEST_DIR/probe"
-
-small=()
-fault_undo() {
-    local folder
-    cleanup
-    for folder in "${small[@]}"; do umount -l "$folder"; done
-}
-
-move_to_small() { # FOLDER SIZE : of a PostgreSQL that is stopped
-    mv "$1" "$1.disk"
-    mkdir "$1"
-    mount -t tmpfs -o "size=$2,mode=700" tmpfs "$1"
-    small+=("$1")
-    cp -a "$1.disk/." "$1"
-    chown --reference="$1.disk" "$1"
-    chmod 700 "$1"
-    rm -rf "$1.disk"
-}
-fill() { # FOLDER : to the last byte
-    dd if=/dev/zero of="$1/ballast" bs=64k status=none 2>/dev/null || true
-    dd if=/dev/zero of="$1/ballast2" bs=512 status=none 2>/dev/null || true
-}
 
 start_postgres
 start_server "${SPOOL[@]}"
@@ -59,7 +36,7 @@ sleep $full_for
 expect "ready while the disk is full" "$(curl -s -o /dev/null -w '%{http_code}' "$SIGNALBOX_URL/readyz")" 503
 took=$(((${EPOCHREALTIME/[.,]/} - began) / 1000000 + 1))
 note room
-rm "$TEST_PG/data/base/ballast" "$TEST_PG/data/base/ballast2"
+unfill "$TEST_PG/data/base"
 wait_ready 10 || fail "the server does not recover when the disk has room again"
 at_most "lines of log a second, times 10" $((($(wc -l <"$TEST_LOG") - lines_before) * 10 / took)) 20
 sleep 2
@@ -71,7 +48,7 @@ at_least "times PostgreSQL panicked" "$(grep -c 'PANIC' "$TEST_PG/log")" 1
 sleep $full_for
 expect "ready while PostgreSQL is down" "$(curl -s -o /dev/null -w '%{http_code}' "$SIGNALBOX_URL/readyz")" 503
 note wal_room
-rm "$TEST_PG/data/pg_wal/ballast" "$TEST_PG/data/pg_wal/ballast2"
+unfill "$TEST_PG/data/pg_wal"
 start_postgres "${settings[@]}"
 note back
 wait_ready 10 || fail "the server does not recover when PostgreSQL is back"

@@ -11,6 +11,7 @@ own_world
 . "$SIGNALBOX_ROOT/tests/system/parts/fault.sh"
 # shellcheck source=parts/power.sh
 . "$PARTS/power.sh"
+fault_undo() { unmount; }
 cuts=(direct spool reading) rate=${SIGNALBOX_RATE:-1000} messages=2000
 if full; then
     cuts=() rate=${SIGNALBOX_RATE:-2000} messages=18000

@@ -2,8 +2,10 @@
 #
 #   own_world              runs the test again as the first process of its own process and mount namespaces: however it ends, SIGKILL
 #                          included, its processes end with it, and with the last of them its mounts and loop devices. Skips elsewhere.
-#   mount_small FOLDER SIZE [OWNER]   an empty tmpfs
-#   fill FOLDER, unfill FOLDER        to its last byte, with files named ballast; and room again
+#   mount_small FOLDER SIZE    an empty tmpfs
+#   move_to_small FOLDER SIZE  the folder, which nobody uses meanwhile, is one with the same content
+#   fill FOLDER, unfill FOLDER to its last byte, with files named ballast; and room again
+#   unmount                    ends the server and PostgreSQL, and unmounts what these functions mounted; for `fault_undo`
 # shellcheck shell=bash
 own_world() {
     [[ ${SIGNALBOX_OWN_WORLD:-} != 1 ]] || return 0
@@ -13,10 +15,22 @@ own_world() {
     SIGNALBOX_OWN_WORLD=1 SIGNALBOX_TEST_OWN=${SIGNALBOX_TEST_OWN:-} exec "${world[@]}" bash "$0"
 }
 
-mount_small() { # FOLDER SIZE [OWNER]
+MOUNTS=()
+mount_small() { # FOLDER SIZE
     mkdir -p "$1"
     mount -t tmpfs -o "size=$2,mode=700" tmpfs "$1" 2>/dev/null || skip "file systems cannot be mounted here"
-    [[ -z ${3:-} ]] || chown "$3" "$1"
+    MOUNTS+=("$1")
+}
+unmount() {
+    cleanup
+    ((${#MOUNTS[@]} == 0)) || umount -l "${MOUNTS[@]}"
+}
+move_to_small() { # FOLDER SIZE
+    mv "$1" "$1.disk"
+    mount_small "$1" "$2"
+    cp -a "$1.disk/." "$1"
+    chown --reference="$1.disk" "$1"
+    rm -rf "$1.disk"
 }
 
 fill() { # FOLDER

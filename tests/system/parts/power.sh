@@ -17,6 +17,7 @@ power_disk() { # SIZE
     if ! mkfs.ext4 -q -F "$DISK.img" 2>"$DISK.log" || ! power_mount; then
         skip "an ext4 on a loop device cannot be had here: $(tail -n 1 "$DISK.log")"
     fi
+    MOUNTS+=("$DISK")
     echo 'this was synced' >"$DISK/synced"
     sync -f "$DISK/synced"
 }
@@ -42,9 +43,4 @@ power_back() {
     expect "what was synced before the cut" "$(cat "$DISK/synced")" 'this was synced'
     [[ ! -s $DISK/unsynced ]] || fail "the disk lost nothing: this was no power cut"
     rm -f "$DISK/unsynced" "$DISK/data/postmaster.pid" # which names a process of before the cut
-}
-
-fault_undo() {
-    cleanup
-    umount -l "$DISK" 2>/dev/null
 }
