@@ -170,7 +170,13 @@ static void core_run_after(struct ingest *in, struct after *a, enum err status)
         a->op->status = status == ERR_OK ? a->op->status : ERR_DB_DOWN;
         a->op->done(a->op);
         break;
-    case AFTER_ATTACHED:
+    case AFTER_OP_AGAIN:
+        if (status == ERR_OK && !in->stopping) {
+            core_op_again(in, a->op);
+            break;
+        }
+        a->op->status = ERR_DB_DOWN;
+        a->op->done(a->op);
         break;
     }
 }

@@ -140,7 +140,7 @@ struct core_device {
 
 /* ---- batches ---- */
 
-enum after_kind { AFTER_EVENT, AFTER_SEND, AFTER_OP, AFTER_ATTACHED };
+enum after_kind { AFTER_EVENT, AFTER_SEND, AFTER_OP, AFTER_OP_AGAIN };
 
 struct after {
     struct after *next;
@@ -195,7 +195,7 @@ struct ingest {
     struct order order;
     struct lock online_lock;
     struct map online;        /* device id -> itself; for any thread, under the lock */
-    struct map keys;          /* idempotency keys of the last minute -> {id, when} */
+    struct map keys;          /* idempotency keys of the last minute -> since when, an int64_t */
     char name[IDENT_MAX + 1]; /* the answer of the newest look-up of a name */
 
     struct core_batch *open;
@@ -325,6 +325,7 @@ void core_answer(struct ingest *in, struct core_device *cd, struct ingest_messag
 void core_attributes(struct ingest *in, struct core_device *cd, struct ingest_message *m);
 void core_attribute_request(struct ingest *in, struct core_device *cd, struct ingest_message *m);
 NODISCARD struct command_book *core_book_new(struct ingest *in);
+void core_op_again(struct ingest *in, struct api_op *op); /* its key's command is committed */
 void core_keys_expire(struct ingest *in); /* idempotency keys of more than a minute ago */
 
 /* child.c */

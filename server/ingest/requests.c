@@ -21,7 +21,8 @@ static void op_end(struct api_op *op, enum err status, const char *detail)
     op->done(op);
 }
 
-static void op_create(struct ingest *in, struct api_op *op)
+/* False: it is answered already, and gone. */
+static bool op_create(struct ingest *in, struct api_op *op)
 {
     char origin[160];
     (void)snprintf(origin, sizeof(origin), "api:%s", op->actor);
@@ -36,15 +37,17 @@ static void op_create(struct ingest *in, struct api_op *op)
                                      &op->ret_id, &state);
     if (e != ERR_OK) {
         op_end(op, e, e == ERR_FULL ? "the device has too many commands that have not ended" : "");
-        return;
+        return false;
     }
     op->status = ERR_OK;
     op->ret_state = command_state_words(state);
     core_after(in, AFTER_OP)->op = op;
+    return true;
 }
 
 /* The same Idempotency-Key again: the database knows the keys of committed commands, `keys` those
- * of the last minute. */
+ * of the last minute. One that only `keys` knows is not committed yet: it is looked up again when
+ * it is, since an answer before that would name a command which a crash can take back. */
 struct key_job {
     struct store_job job;
     struct mail back;
@@ -76,23 +79,17 @@ static void key_looked_up(struct mail *mail)
     struct buf key;
     buf_init(&key, 1 << 16);
     (void)op_key(op, &key);
-    int64_t *known = map_get(&in->keys, buf_view(&key));
-    void *old = NULL;
-    if (known != NULL) {
-        op->ret_id = known[0];
-        op->ret_state = "queued";
-        op_end(op, ERR_EXISTS, "");
-    } else {
-        op_create(in, op);
-        int64_t *row = calloc(2, sizeof(*row));
-        if (row != NULL && op->ret_id != 0) {
-            row[0] = op->ret_id;
-            row[1] = clock_mono_us();
-            if (map_put(&in->keys, buf_view(&key), row, &old) != ERR_OK) {
-                free(row);
-            }
-        } else {
-            free(row);
+    if (map_get(&in->keys, buf_view(&key)) != NULL) {
+        core_after(in, AFTER_OP_AGAIN)->op = op;
+        buf_fini(&key);
+        return;
+    }
+    int64_t *since_us = op_create(in, op) ? malloc(sizeof(*since_us)) : NULL;
+    if (since_us != NULL) {
+        void *old = NULL;
+        *since_us = clock_mono_us();
+        if (map_put(&in->keys, buf_view(&key), since_us, &old) != ERR_OK) {
+            free(since_us);
         }
     }
     buf_fini(&key);
@@ -105,10 +102,10 @@ void core_keys_expire(struct ingest *in)
     while (again) {
         again = false;
         MAP_FOREACH (at, &in->keys) {
-            int64_t *row = at->value;
-            if (row[1] < before_us || in->stopping) {
+            int64_t *since_us = at->value;
+            if (*since_us < before_us || in->stopping) {
                 (void)map_remove(&in->keys, view_of(at->key, at->key_len));
-                free(row);
+                free(since_us);
                 again = true;
                 break;
             }
@@ -149,12 +146,17 @@ static void op_command(struct ingest *in, struct api_op *op)
 {
     struct key_job *k = op->idempotency_key == NULL ? NULL : calloc(1, sizeof(*k));
     if (k == NULL) {
-        op_create(in, op);
+        (void)op_create(in, op);
         return;
     }
     k->in = in;
     k->op = op;
     store_run(in->store, &k->job, key_work);
+}
+
+void core_op_again(struct ingest *in, struct api_op *op)
+{
+    op_command(in, op);
 }
 
 static void op_acknowledge(struct ingest *in, struct api_op *op)

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """What devices and operators do with each other: commands and answers, gateways and children, rules that act, sessions that last."""
 import json
+import os
 import struct
+import subprocess
 import sys
 import threading
 import time
 
-from house import CA, MQTT_PORT, api, check, device, finish, lib, metric, request, sql
+from house import CA, DIR, MQTT_PORT, api, check, device, finish, lib, metric, request, sql
 from mqtt import Client, packet, text
 
 TELEMETRY = "v1/devices/me/telemetry"
@@ -78,9 +80,31 @@ def commands():
     answer_next(c, {})
     check("an answer to a command that is over is kept as rejected", c.publish(f"v1/devices/me/rpc/response/{first[1]['id']}", "{}"), 0x99)
     c.disconnect()
+    asked_twice_at_once()
     id = command("valve-1", "open", expires_in="60s")["id"]
     api("POST", f"/v1/commands/{id}/cancel", {})
     check("a waiting command can be cancelled", state_of(id)["state"], "cancelled")
+
+
+def asked_twice_at_once():
+    """The second answer must not be earlier than the commit of the first: a crash between them would leave an id of nothing."""
+    hold = subprocess.Popen(["psql", "-X", "-q", "-d", open(os.path.join(DIR, "database_url")).read().strip()], stdin=subprocess.PIPE, text=True)
+    hold.stdin.write("BEGIN; LOCK TABLE command_history IN EXCLUSIVE MODE;\n")
+    hold.stdin.flush()
+    locked = "SELECT count(*) FROM pg_locks WHERE relation = 'command_history'::regclass AND "
+    wait_for("history is locked", lambda: sql(locked + "mode = 'ExclusiveLock' AND granted"), "1")
+    ids = []
+    ask = lambda: ids.append(request("POST", "/v1/devices/valve-1/commands", {"method": "open"}, headers={"Idempotency-Key": "twins"})[1].get("id"))
+    twins = [threading.Thread(target=ask) for _ in range(2)]
+    twins[0].start()
+    wait_for("a command waits for its commit", lambda: sql(locked + "NOT granted"), "1")
+    twins[1].start()
+    twins[1].join(1)
+    check("the same key is answered when the first is committed", ids, [])
+    hold.communicate("COMMIT;\n")
+    for t in twins:
+        t.join()
+    check("and with the same command", len(ids) == 2 and ids[0] == ids[1] and ids[0] is not None, True)
 
 
 def rules_act():
