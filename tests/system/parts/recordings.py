@@ -195,7 +195,9 @@ def main():
         print(f"     {name} shuffled: {time.monotonic() - started:.1f} s")
         compare(name, files, cases, "shuffled-")
     for name, files, cases, tokens in prepared:
+        started = time.monotonic()
         kill_half_way(name, files, cases, tokens)
+        print(f"     {name} killed: {time.monotonic() - started:.1f} s")
     return closing()
 
 
