@@ -65,6 +65,14 @@ enum rule_mode rule_mode(const struct rule *r);
 enum severity rule_severity(const struct rule *r);
 int64_t rule_lateness_us(const struct rule *r);
 bool rule_selects(const struct rule *r, const struct device *d);
+/* What every selected device has: this label, or `type` or `name`, with one of these values. */
+struct rule_pin {
+    const char *key;
+    const char *const *values;
+    uint32_t count;
+};
+/* False: there is none, any device may be selected. Borrowed from the rule. */
+NODISCARD bool rule_pinned(const struct rule *r, struct rule_pin *ret_pin);
 const struct rule_action *rule_actions(const struct rule *r, uint32_t *ret_count);
 
 /* Selectors on their own, as in REST filters and command targets:

@@ -18,6 +18,7 @@ struct catalog *catalog_new(const struct conf *conf, struct intern *metrics)
     map_init(&c->device_ids);
     map_init(&c->types);
     map_init(&c->type_ids);
+    map_init(&c->pins);
     return c;
 }
 

@@ -29,6 +29,7 @@ struct catalog {
     struct map type_ids;
     struct engine_rule *rules; /* sorted by id, one hold each */
     uint32_t rule_count, rule_cap;
+    struct map pins; /* see pins.c */
     struct catalog_retired *retired;
 };
 
@@ -64,3 +65,8 @@ bool catalog_device_same(const struct device *a, const struct device *b);
 NODISCARD enum err catalog_read_rules(struct catalog *c, struct db *db, const char *name,
                                       struct catalog_ids *ret_changed);
 void catalog_rules_fini(struct catalog *c);
+
+/* pins.c: under the lock, with every rule that comes and, before it is dropped, that goes. */
+NODISCARD enum err catalog_pins_add(struct catalog *c, const struct engine_rule *r);
+void catalog_pins_remove(struct catalog *c, const struct engine_rule *r);
+void catalog_pins_fini(struct catalog *c);

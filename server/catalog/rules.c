@@ -48,9 +48,25 @@ static bool rule_at(const struct catalog *c, uint32_t place, int32_t id)
 
 static void rule_take_out(struct catalog *c, uint32_t place)
 {
+    catalog_pins_remove(c, &c->rules[place]);
     rule_drop(c->rules[place].rule);
     c->rule_count--;
     memmove(&c->rules[place], &c->rules[place + 1], (c->rule_count - place) * sizeof(*c->rules));
+}
+
+static enum err rule_room(struct catalog *c)
+{
+    if (c->rule_count < c->rule_cap) {
+        return ERR_OK;
+    }
+    uint32_t cap = c->rule_cap == 0 ? 32 : c->rule_cap * 2;
+    struct engine_rule *rules = realloc(c->rules, cap * sizeof(*rules));
+    if (rules == NULL) {
+        return ERR_NOMEM;
+    }
+    c->rules = rules;
+    c->rule_cap = cap;
+    return ERR_OK;
 }
 
 /* Takes a hold of its own. *ret_changed: the catalog did not have this version. */
@@ -60,20 +76,14 @@ static enum err rule_put(struct catalog *c, const struct engine_rule *r, bool *r
     uint32_t place = rule_place(c, r->rule_id);
     bool there = rule_at(c, place, r->rule_id);
     *ret_changed = !there || c->rules[place].version != r->version;
-    if (there && *ret_changed) {
-        rule_hold(r->rule);
-        rule_drop(c->rules[place].rule);
-        c->rules[place] = *r;
+    enum err e = *ret_changed ? rule_room(c) : ERR_OK;
+    if (*ret_changed && there) {
+        rule_take_out(c, place);
     }
-    enum err e = ERR_OK;
-    if (!there && c->rule_count == c->rule_cap) {
-        uint32_t cap = c->rule_cap == 0 ? 32 : c->rule_cap * 2;
-        struct engine_rule *rules = realloc(c->rules, cap * sizeof(*rules));
-        e = rules == NULL ? ERR_NOMEM : ERR_OK;
-        c->rules = rules == NULL ? c->rules : rules;
-        c->rule_cap = rules == NULL ? c->rule_cap : cap;
+    if (*ret_changed && e == ERR_OK) {
+        e = catalog_pins_add(c, r);
     }
-    if (!there && e == ERR_OK) {
+    if (*ret_changed && e == ERR_OK) {
         memmove(&c->rules[place + 1], &c->rules[place],
                 (c->rule_count - place) * sizeof(*c->rules));
         rule_hold(r->rule);
@@ -159,42 +169,13 @@ enum err catalog_read_rules(struct catalog *c, struct db *db, const char *name,
 
 void catalog_rules_fini(struct catalog *c)
 {
+    catalog_pins_fini(c);
     for (uint32_t i = 0; i < c->rule_count; i++) {
         rule_drop(c->rules[i].rule);
     }
     free(c->rules);
     c->rules = NULL;
     c->rule_count = c->rule_cap = 0;
-}
-
-enum err catalog_rules_for(struct catalog *c, const struct device *d,
-                           struct engine_rule **ret_rules, uint32_t *ret_count)
-{
-    struct engine_rule *found = NULL;
-    uint32_t count = 0;
-    enum err e = ERR_OK;
-    lock_take(&c->lock);
-    for (uint32_t i = 0; i < c->rule_count; i++) {
-        const struct engine_rule *r = &c->rules[i];
-        if (rule_mode(r->rule) == RULE_DISABLED || !rule_selects(r->rule, d)) {
-            continue;
-        }
-        if (found == NULL) {
-            found = malloc((c->rule_count - i) * sizeof(*found));
-            if (found == NULL) {
-                e = ERR_NOMEM;
-                break;
-            }
-        }
-        rule_hold(r->rule);
-        found[count++] = *r;
-    }
-    lock_give(&c->lock);
-    if (e == ERR_OK) {
-        *ret_rules = found;
-        *ret_count = count;
-    }
-    return e;
 }
 
 struct rule *catalog_rule_by_id(struct catalog *c, int32_t id)

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "rules/actions.h"
 #include "rules/compiled.h"
+#include "rules/selector.h"
 
 void rule_free(struct rule *r)
 {
@@ -57,6 +58,11 @@ int64_t rule_lateness_us(const struct rule *r)
 bool rule_selects(const struct rule *r, const struct device *d)
 {
     return rule_selector_matches(r->selector, d);
+}
+
+bool rule_pinned(const struct rule *r, struct rule_pin *ret_pin)
+{
+    return rule_selector_pinned(r->selector, ret_pin);
 }
 
 const struct rule_action *rule_actions(const struct rule *r, uint32_t *ret_count)

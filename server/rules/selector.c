@@ -258,6 +258,30 @@ struct view rule_selector_pinned_type(const struct rule_selector *s)
     return (struct view){NULL, 0};
 }
 
+/* How few devices a value of it is thought to select. */
+static int key_rank(const char *key)
+{
+    return strcmp(key, "name") == 0 ? 3 : strcmp(key, "type") == 0 ? 1 : 2;
+}
+
+bool rule_selector_pinned(const struct rule_selector *s, struct rule_pin *ret_pin)
+{
+    const struct term *best = NULL;
+    for (uint32_t i = 0; i < s->term_count; i++) {
+        const struct term *t = &s->terms[i];
+        bool pins = t->kind == TERM_EQ || t->kind == TERM_IN;
+        if (pins && (best == NULL || key_rank(t->key) > key_rank(best->key))) {
+            best = t;
+        }
+    }
+    if (best != NULL) {
+        *ret_pin = (struct rule_pin){.key = best->key,
+                                     .values = (const char *const *)&s->values[best->first],
+                                     .count = best->count};
+    }
+    return best != NULL;
+}
+
 static const char *device_value(const struct device *d, const char *key)
 {
     if (strcmp(key, "type") == 0) {

@@ -334,6 +334,58 @@ Test(catalog, a_device_gets_the_active_rules_that_select_it_in_order_of_id)
     bench_close(&b);
 }
 
+/* The catalog looks rules up by what their selectors ask for; what it finds is what asking each of
+ * them would give. */
+Test(catalog, rules_are_found_by_name_type_or_label_and_in_no_other_place_after_a_change)
+{
+    static const char *const selectors[] = {
+        "",
+        "type=motor",
+        "name=m-1",
+        "name in (m-1,m-1,gw-1)",
+        "site=plant-1,type=motor",
+        "site in (plant-2,plant-1)",
+        "site=plant-2",
+        "site!=plant-2",
+        "has(line)",
+        "line=3",
+        "type in (generic,motor)",
+        "Zone=a,site!=plant-1",
+    };
+    struct bench b;
+    bench_open(&b);
+    sql(&b, types_and_devices);
+    char document[256];
+    char name[8];
+    for (size_t i = 0; i < sizeof(selectors) / sizeof(selectors[0]); i++) {
+        (void)snprintf(name, sizeof(name), "r%zu", i);
+        (void)snprintf(document, sizeof(document),
+                       "{\"name\":\"%s\",\"select\":\"%s\",\"when\":\"rpm > 1\"}", name,
+                       selectors[i]);
+        put_rule(&b, name, document);
+    }
+    cr_assert_eq(catalog_load(b.catalog, b.db), ERR_OK);
+    expect_rules(&b, "m-1", "r0:1 r1:1 r2:1 r3:1 r4:1 r5:1 r7:1 r8:1 r9:1 r10:1 ");
+    expect_rules(&b, "gw-1", "r0:1 r3:1 r7:1 r10:1 ");
+
+    sql(&b,
+        "UPDATE rules SET version = 2, definition = definition || '{\"select\":\"type=generic\"}' "
+        "WHERE name IN ('r0', 'r1', 'r3')");
+    sql(&b, "UPDATE rules SET deleted_at = now() WHERE name IN ('r2', 'r10')");
+    for (const char *const *changed = (const char *const[]){"r0", "r1", "r3", "r2", "r10", NULL};
+         *changed != NULL; changed++) {
+        cr_assert_eq(catalog_refresh_rule(b.catalog, b.db, *changed), ERR_OK);
+    }
+    expect_rules(&b, "m-1", "r4:1 r5:1 r7:1 r8:1 r9:1 ");
+    expect_rules(&b, "gw-1", "r0:2 r1:2 r3:2 r7:1 ");
+
+    sql(&b, "UPDATE devices SET labels = '{\"site\":\"plant-2\",\"type\":\"generic\",\"\":\"\"}' "
+            "WHERE name = 'm-1'");
+    cr_assert_eq(catalog_refresh_device(b.catalog, b.db, "m-1"), ERR_OK);
+    expect_rules(&b, "m-1", "r5:1 r6:1 ");
+    bench_close(&b);
+}
+
 Test(catalog, a_hundred_thousand_devices_are_loaded_within_three_seconds, .timeout = 60)
 {
     struct bench b;

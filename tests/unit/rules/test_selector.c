@@ -63,6 +63,46 @@ Test(selector, every_term_must_hold)
     help_env_fini(&h);
 }
 
+Test(selector, what_every_selected_device_has_is_known)
+{
+    static const struct {
+        const char *select;
+        const char *pin; /* key and values; NULL: none */
+    } cases[] = {
+        {"", NULL},
+        {"has(site)", NULL},
+        {"site!=a", NULL},
+        {"site=a", "site a"},
+        {"site==a,line!=3", "site a"},
+        {"line!=3,site in (a,b)", "site a b"},
+        {"type=motor", "type motor"},
+        {"type=motor,site=a", "site a"},
+        {"site=a,type=motor", "site a"},
+        {"type=motor,site in (a,b),name in (x,y),line=3", "name x y"},
+    };
+    struct help_env h;
+    help_env_init(&h);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char document[256];
+        (void)snprintf(document, sizeof(document), "{'name':'r','select':'%s','when':'rpm > 1'}",
+                       cases[i].select);
+        struct rule *r = help_rule(&h, document);
+        struct rule_pin pin = {.count = 7};
+        bool pinned = rule_pinned(r, &pin);
+        cr_expect_eq(pinned, cases[i].pin != NULL, "%s", cases[i].select);
+        char got[128] = "";
+        for (uint32_t k = 0; pinned && k < pin.count; k++) {
+            size_t used = strlen(got);
+            (void)snprintf(got + used, sizeof(got) - used, "%s %s", k == 0 ? pin.key : "",
+                           pin.values[k]);
+        }
+        cr_expect_str_eq(got, cases[i].pin == NULL ? "" : cases[i].pin, "%s: %s", cases[i].select,
+                         got);
+        rule_drop(r);
+    }
+    help_env_fini(&h);
+}
+
 Test(selector, errors_name_the_column)
 {
     static const struct {
