@@ -77,6 +77,9 @@ struct net_handlers {
     void (*tick)(void *arg, uint32_t loop); /* ten times a second, while the loop runs */
 };
 
+/* Gives OpenSSL's short-lived buffers memory apart from the heap, which stays half as large under
+ * many connections. Before anything in this process uses OpenSSL; later it changes nothing. */
+void net_use_blocks(void);
 /* Opens the sockets and loads the certificates; nothing runs yet. conf is borrowed for life.
  * device_tls_cert may be empty when an open listener is set: then there is no TLS listener. */
 NODISCARD enum err net_new(const struct conf *conf, const struct net_handlers *handlers,

@@ -12,6 +12,7 @@
 #include "app/wire.h"
 #include "base/log.h"
 #include "fleet/fleet.h"
+#include "net/net.h"
 
 /*
  * `signalbox serve`: reads the settings, starts the server, waits for signals.
@@ -99,6 +100,7 @@ static int serve_call(const struct cli_call *c)
     enum log_level level = LOG_INFO;
     (void)log_level_parse(view_str(conf->log_level), &level);
     log_setup(level, log_format_of(conf->log_format));
+    net_use_blocks();
     int code = serve(conf);
     conf_free(conf);
     return code;

@@ -3,6 +3,7 @@
  *
  *     accept.c   listening sockets, who is let in
  *     tls.c      SSL_CTX: certificates, verification, tickets, ALPN
+ *     memory.c   where OpenSSL's memory comes from
  *     bio.c      the pipe between OpenSSL and the loop's buffers
  *     conn.c     one connection's life: opened, ready, closing, gone
  *     read.c     bytes from the socket to the owner
@@ -155,6 +156,13 @@ enum net_speaks net_tls_speaks(const SSL *ssl);        /* as ALPN has it */
 const char *net_tls_words(void);                       /* of OpenSSL's last error on this thread */
 void net_tls_slim(SSL *ssl);                           /* after the handshake */
 bool net_tls_session_current(const SSL *ssl); /* the client certificate is still in its validity */
+
+/* memory.c: what net_use_blocks() gives to OpenSSL */
+void net_memory_init(void);
+void *net_memory_take(size_t size, const char *file, int line);
+void *net_memory_resize(void *p, size_t size, const char *file, int line);
+void net_memory_give(void *p, const char *file, int line);
+void net_memory_passing(bool on); /* what OpenSSL asks for on this thread is soon given back */
 
 /* bio.c */
 NODISCARD BIO_METHOD *net_bio_method_new(void); /* NULL: out of memory */

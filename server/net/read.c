@@ -53,7 +53,9 @@ static bool handshake(struct net_conn *c)
         }
     }
     ERR_clear_error();
+    net_memory_passing(true);
     int done = SSL_do_handshake(c->ssl);
+    net_memory_passing(false);
     int e = done == 1 ? SSL_ERROR_NONE : SSL_get_error(c->ssl, done);
     net_conn_send_pipe(c);
     if (c->state == CONN_GONE || e == SSL_ERROR_WANT_READ) {
@@ -81,7 +83,9 @@ static bool decrypt(struct net_conn *c, uint8_t *room, size_t *ret_len)
     for (;;) {
         size_t len = 0;
         ERR_clear_error();
+        net_memory_passing(true);
         int ok = SSL_read_ex(c->ssl, room + total, size - total, &len);
+        net_memory_passing(false);
         total += len;
         if (ok == 1 && total < size) {
             continue;

@@ -149,7 +149,10 @@ static bool flush_tls(struct net_conn *c, struct view plain)
     for (size_t at = 0; at < plain.len;) {
         size_t written = 0;
         ERR_clear_error();
-        if (SSL_write_ex(c->ssl, plain.data + at, plain.len - at, &written) != 1) {
+        net_memory_passing(true);
+        int ok = SSL_write_ex(c->ssl, plain.data + at, plain.len - at, &written);
+        net_memory_passing(false);
+        if (ok != 1) {
             net_conn_end(c, NET_CLOSE_TLS, false, net_tls_words());
             ERR_clear_error();
             return false;
