@@ -17,7 +17,9 @@ bench_server() {
     [[ -x $SIGNALBOX_BIN && -x $BENCH_LOAD ]] ||
         fail "build them first: cmake --build $SIGNALBOX_BUILD --target signalbox bench_load"
     if ! server_lives; then
-        start_postgres
+        # With this machine's memory, as deploy/quickstart sets it up.
+        postgres_start "$TEST_PG" "$(memory_mib)" || fail "PostgreSQL did not start"
+        postgres_url "$TEST_PG" >"$SIGNALBOX_TEST_DIR/database_url"
         start_server "$@"
     fi
     limits_raise
