@@ -104,6 +104,8 @@ uint64_t net_close_count(const struct net *n, enum net_close why);
 /* Append here; written at the end of the turn. Going over send_queue_max closes the connection. */
 struct buf *net_conn_out(struct net_conn *c);
 size_t net_conn_queued(const struct net_conn *c); /* bytes not yet given to the kernel */
+/* drained() is called when what is queued now is written, also when the kernel takes it at once. */
+void net_conn_tell_drained(struct net_conn *c);
 void net_conn_read(struct net_conn *c, bool on);  /* reading the socket, on at first */
 void net_conn_again(struct net_conn *c);          /* offer kept bytes again in the next turn */
 void net_conn_ready(struct net_conn *c); /* authenticated: connect_timeout no longer counts */

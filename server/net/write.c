@@ -51,6 +51,17 @@ struct buf *net_conn_out(struct net_conn *c)
     return &w->out;
 }
 
+void net_conn_tell_drained(struct net_conn *c)
+{
+    struct net_work *w = net_conn_work(c);
+    if (w == NULL) {
+        net_conn_abandon(c);
+        return;
+    }
+    w->was_full = true;
+    net_conn_dirty(c);
+}
+
 size_t net_conn_queued(const struct net_conn *c)
 {
     return c->work == NULL ? 0 : c->work->out.len + c->work->writing_bytes;
