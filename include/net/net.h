@@ -106,8 +106,8 @@ struct buf *net_conn_out(struct net_conn *c);
 size_t net_conn_queued(const struct net_conn *c); /* bytes not yet given to the kernel */
 /* drained() is called when what is queued now is written, also when the kernel takes it at once. */
 void net_conn_tell_drained(struct net_conn *c);
-void net_conn_read(struct net_conn *c, bool on);  /* reading the socket, on at first */
-void net_conn_again(struct net_conn *c);          /* offer kept bytes again in the next turn */
+void net_conn_read(struct net_conn *c, bool on); /* reading the socket, on at first */
+void net_conn_again(struct net_conn *c);         /* offer kept bytes again in the next turn */
 void net_conn_ready(struct net_conn *c); /* authenticated: connect_timeout no longer counts */
 /* Writes what is queued, for up to five seconds, and closes. The owner's use of c ends here. */
 void net_conn_close(struct net_conn *c);
