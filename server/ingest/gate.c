@@ -103,6 +103,7 @@ struct gate_publish {
     struct gate *gate;
     const struct gate_source *from;
     struct view body; /* copied into the block */
+    size_t began_at;  /* what the block had used before */
     uint64_t number;  /* of the publish */
     int64_t received_at_us;
     uint32_t samples; /* of one device, at most */
@@ -140,7 +141,8 @@ static struct ingest_message *gate_message(struct gate_publish *gp, enum ingest_
         ticket_hold(gp->from->ticket);
         m->ticket = gp->from->ticket;
     }
-    m->bytes = sizeof(*m) + (m->first ? gp->body.len : 0);
+    /* With what was decoded, which can be several times the payload. */
+    m->bytes = m->first ? b->arena.used_bytes - gp->began_at : sizeof(*m);
     *b->last = m;
     b->last = &m->next;
     b->count++;
@@ -371,7 +373,7 @@ enum err gate_take(struct gate *g, const struct gate_source *from)
     if (b == NULL) {
         return ERR_FULL;
     }
-    struct gate_publish gp = {.gate = g, .from = from};
+    struct gate_publish gp = {.gate = g, .from = from, .began_at = b->arena.used_bytes};
     gp.number = 1 + atomic_fetch_add_explicit(&g->in->publishes, 1, memory_order_relaxed);
     gp.body = arena_view(&b->arena, from->payload);
     /* Readings without a time get that of their message and the microseconds after it. So no two

@@ -253,7 +253,7 @@ static void op_telemetry(struct ingest *in, struct api_op *op)
     b->first = m;
     b->count = 1;
     b->holds = 1;
-    m->bytes = sizeof(*m) + m->payload.len;
+    m->bytes = b->arena.used_bytes; /* with what was decoded */
     counter_message_received(1);
     core_in_flight_add(in, m);
     core_message(in, m);

@@ -279,8 +279,7 @@ static void batch_spool(struct spooling *sp, struct core_batch *cb)
         memcpy(head, cb->raw.data + at, sizeof(head));
         at += sizeof(head);
         struct ticket *t = batch_take_ticket(cb->batch, head[0]);
-        size_t bytes = sizeof(struct ingest_message) + head[1]; /* about what was counted */
-        bytes = bytes < cb->bytes ? bytes : cb->bytes;
+        size_t bytes = cb->bytes / cb->messages; /* its share: its own number is gone */
         group_put(sp, view_of(cb->raw.data + at, head[1]), t, bytes);
         at += head[1];
         cb->messages--;
