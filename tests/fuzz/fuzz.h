@@ -6,8 +6,10 @@
  */
 #pragma once
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,4 +71,22 @@ static inline uint8_t *fuzz_copy(struct view v)
         memcpy(copy, v.data, v.len);
     }
     return copy;
+}
+
+/* FUZZ_TRACE=1 shows what a reproducing input does. */
+__attribute__((format(printf, 1, 2))) static inline void fuzz_trace(const char *format, ...)
+{
+    static int wanted = -1;
+    if (wanted < 0) {
+        wanted = getenv("FUZZ_TRACE") != NULL;
+    }
+    if (wanted == 0) {
+        return;
+    }
+    va_list args;
+    va_start(args, format);
+    (void)vprintf(format, args);
+    va_end(args);
+    (void)putchar('\n');
+    (void)fflush(stdout);
 }

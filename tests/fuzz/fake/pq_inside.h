@@ -64,8 +64,6 @@ extern struct pq_state pq;
 int pq_fault(int kinds);
 void pq_next_fault(void);
 PGresult *pq_any_error(void);
-/* FUZZ_TRACE=1 shows what a reproducing input does. */
-__attribute__((format(printf, 1, 2))) void pq_trace(const char *format, ...);
 
 void pq_statement_fini(struct statement *s);
 void pq_refused(struct pg_conn *c); /* a statement failed: so does its transaction */

@@ -7,19 +7,6 @@ struct pq_state pq;
 
 /* ---- faults ---- */
 
-void pq_trace(const char *format, ...)
-{
-    if (getenv("FUZZ_TRACE") == NULL) {
-        return;
-    }
-    va_list args;
-    va_start(args, format);
-    (void)vprintf(format, args);
-    va_end(args);
-    (void)putchar('\n');
-    (void)fflush(stdout);
-}
-
 void pq_next_fault(void)
 {
     pq.leave = script_over(&pq.faults) ? -1 : script_byte(&pq.faults);
@@ -34,7 +21,7 @@ int pq_fault(int kinds)
         return 0;
     }
     int kind = script_byte(&pq.faults) % kinds + 1;
-    pq_trace("    fault %d of %d", kind, kinds);
+    fuzz_trace("    fault %d of %d", kind, kinds);
     pq_next_fault();
     return kind;
 }
@@ -211,7 +198,7 @@ PGresult *pq_run_next(struct pg_conn *c, bool with_faults)
 {
     struct statement *s = &c->queue[c->queue_at];
     PGresult *r = NULL;
-    pq_trace("%d: %.*s", c->pid, 70, s->sql);
+    fuzz_trace("%d: %.*s", c->pid, 70, s->sql);
     if (c->failed && c->pipeline) {
         r = pq_result(PGRES_PIPELINE_ABORTED);
     } else if (with_faults && pq_fault(1) != 0) {
@@ -225,7 +212,7 @@ PGresult *pq_run_next(struct pg_conn *c, bool with_faults)
     }
     c->queue_at++;
     if (r->status == PGRES_FATAL_ERROR) {
-        pq_trace("    refused: %s", r->sqlstate);
+        fuzz_trace("    refused: %s", r->sqlstate);
         pq_refused(c);
         if (!c->pipeline) {
             c->queue_at = c->queue_len; /* the rest of the string is not run */
@@ -237,7 +224,7 @@ PGresult *pq_run_next(struct pg_conn *c, bool with_faults)
 /* What is left of a lost connection works on by itself; COPY that has no end does not. */
 static void ghost_run(struct pg_conn *c)
 {
-    pq_trace("%d works on", c->pid);
+    fuzz_trace("%d works on", c->pid);
     bool cut = c->copy_sql != NULL && !c->copy_ended;
     if (c->copy_sql != NULL && !cut) {
         PGresult *r = pq.model->copied(c->session, c->copy_sql, buf_view(&c->copy));
