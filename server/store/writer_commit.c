@@ -168,8 +168,8 @@ static enum err row_poison(struct db *db, struct batch *b, enum row_choice choic
     return ERR_DB_DATA;
 }
 
-/* Only PostgreSQL's own word for it counts: an answer that is merely no error is none. A COMMIT of a
- * failed transaction says ROLLBACK. */
+/* Only PostgreSQL's own word for it counts: an answer that is merely no error is none. A COMMIT of
+ * a failed transaction says ROLLBACK. */
 static bool says_commit(PGresult *r)
 {
     return strcmp(PQcmdStatus(r), "COMMIT") == 0;
