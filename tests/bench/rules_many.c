@@ -222,15 +222,19 @@ static void measure_loading(uint32_t rules)
     world_free(w);
 }
 
-int main(void)
+/* Arguments: a shape and a number of rules, for an instrumented run; none: all. */
+int main(int argc, char **argv)
 {
     static const uint32_t counts[] = {10, 100, 1000, 10000};
     for (size_t n = 0; n < sizeof(shapes) / sizeof(shapes[0]); n++) {
         for (size_t i = 0; i < 4; i++) {
-            measure(&shapes[n], counts[i]);
+            if (argc == 1 || (argc == 3 && strcmp(argv[1], shapes[n].name) == 0 &&
+                              (uint32_t)strtoul(argv[2], NULL, 10) == counts[i])) {
+                measure(&shapes[n], counts[i]);
+            }
         }
     }
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; argc == 1 && i < 4; i++) {
         measure_loading(counts[i]);
     }
     return 0;
