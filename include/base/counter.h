@@ -19,6 +19,10 @@
       "connections closed at accept because a limit was reached")                                  \
     X(CONNECTIONS_OPEN, "connections_open", "gauge",                                               \
       "device connections open now, handshakes included")                                          \
+    X(CONNECTIONS_SHED, "connections_shed_total", "counter",                                       \
+      "connections closed because all buffers were full and theirs among the fullest")             \
+    X(BUFFER_BYTES, "connection_buffer_bytes", "gauge",                                            \
+      "bytes in the buffers of device connections")                                                \
     X(SESSIONS_ONLINE, "sessions_online", "gauge", "MQTT sessions with a live connection")         \
     X(HANDSHAKES, "tls_handshakes_total", "counter", "TLS handshakes completed")                   \
     X(HANDSHAKES_RESUMED, "tls_handshakes_resumed_total", "counter",                               \

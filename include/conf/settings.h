@@ -43,6 +43,7 @@ COUNT(unacked_messages_max,             256,                 1,       65535,    
  SIZE(send_queue_max,                   256*KIB,             16*KIB,  64*MIB,        PLAIN,  "bytes waiting for a device that does not read before it is disconnected") \
 COUNT(session_queue_max,                1000,                1,       1000000,       PLAIN,  "messages of other devices waiting for one session; the oldest give way") \
  SIZE(session_queue,                    4*MIB,               64*KIB,  1024*MIB,      PLAIN,  "bytes of messages waiting for one session; the oldest give way") \
+ SIZE(buffers_max,                      256*MIB,             1*MIB,   65536*MIB,     PLAIN,  "bytes in the buffers of all connections: parts of packets, packets that wait, answers that are not read; beyond it the fullest are closed") \
  TIME(session_expiry_max,               604800*SEC,          0,       31536000*SEC,  PLAIN,  "how long the session of an absent device is kept at most") \
 COUNT(messages_in_flight_max,           200000,              100,     10000000,      PLAIN,  "messages received and not yet stored, over all devices") \
  SIZE(in_flight_max,                    256*MIB,             1*MIB,   65536*MIB,     PLAIN,  "bytes of messages received and not yet stored, over all devices") \

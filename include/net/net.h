@@ -14,8 +14,9 @@
  * Threads:   handlers run on the connection's loop; net_conn functions are called there only. The
  *            others from the thread that made the net, net_close_count() and net_post() from any.
  * Limits:    connections_max, connections_per_source_max, handshakes_per_second, connect_timeout,
- *            send_queue_max of conf; 64 KiB decrypted per connection and turn. On the open
- *            listener the largest packet of MQTT is added to the limits of bytes.
+ *            send_queue_max, buffers_max of conf; 64 KiB decrypted per connection and turn. On
+ *            the open listener the largest packet of MQTT is added to the limits of bytes, except
+ *            for buffers_max.
  * Errors:    ERR_TLS for keys and certificates, ERR_IO for sockets, ERR_DENIED for an open listener
  *            that is not on a loopback address, ERR_LIMIT for too few file descriptors. Logged.
  */
@@ -44,6 +45,7 @@
     X(NET_CLOSE_CONNECT_TIMEOUT, "no accepted connect in time")            \
     X(NET_CLOSE_SEND_QUEUE, "peer does not read: send queue full")         \
     X(NET_CLOSE_SEND_STALLED, "peer does not read: nothing went out")      \
+    X(NET_CLOSE_BUFFERS, "among the fullest when all buffers were full")   \
     X(NET_CLOSE_CONNECTIONS_MAX, "too many connections")                   \
     X(NET_CLOSE_SOURCE_MAX, "too many unauthenticated from this address")  \
     X(NET_CLOSE_DESCRIPTORS, "out of file descriptors")                    \

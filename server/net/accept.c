@@ -181,7 +181,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
     struct net_listener *l = poll->data;
     (void)events;
     l->loop->now_us = clock_mono_us();
-    if (status < 0) {
+    if (status < 0 || net_is_full(l->loop->net)) {
         pause_accepting(l);
         return;
     }

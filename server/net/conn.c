@@ -86,6 +86,7 @@ static void work_release(struct net_loop *l, struct net_work *w)
     buf_fini(&w->held);
     buf_fini(&w->plain);
     buf_fini(&w->out);
+    net_work_lighten(l, w);
     if (l->free_work_count == NET_FREE_WORK_MAX) {
         free(w);
         return;
@@ -98,6 +99,9 @@ static void work_release(struct net_loop *l, struct net_work *w)
 void net_conn_rest(struct net_conn *c)
 {
     struct net_work *w = c->work;
+    if (w != NULL) {
+        net_conn_weigh(c);
+    }
     if (w == NULL || c->state != CONN_OPEN || !c->ready || w->writes > 0 || w->held.len > 0 ||
         w->plain.len > 0 || w->out.len > 0 || buf_err(&w->out) != ERR_OK || w->was_full ||
         wheel_is_set(&w->timer) || list_linked(&w->dirty_link) || list_linked(&w->again_link)) {

@@ -68,6 +68,7 @@ static void on_tick(uv_timer_t *timer)
     struct net_loop *l = timer->data;
     l->now_us = clock_mono_us();
     wheel_turn(&l->wheel, l->now_us, net_conn_fire, l);
+    net_shed(l);
     net_listener_tick(&l->listener);
     net_listener_tick(&l->open_listener);
     l->net->handlers.tick(l->net->handlers.arg, l->index);

@@ -9,6 +9,7 @@
  *     read.c     bytes from the socket to the owner
  *     upgrade.c  MQTT as it is, or HTTP that becomes a WebSocket
  *     write.c    bytes from the owner to the socket
+ *     shed.c     what all connections keep together is bounded
  *     net.c      the loops, start and stop
  *     proxy.c, http.c, ws.c  bytes only: whose connection it is, the request, the frames
  */
@@ -41,6 +42,7 @@ enum {
     NET_FREE_WORK_MAX = 256,
     NET_OPEN_BYTES = 256 * 1024 * 1024 + 64 * 1024, /* of a packet on the open listener */
     NET_OPEN_WARN_US = 60 * 1000000,
+    NET_SHED_SAY_US = 10 * 1000000,
 };
 
 /* What OpenSSL reads and writes during one call. Shared by all connections of a loop: it is empty
@@ -84,8 +86,10 @@ struct net_loop {
     struct buf frames;           /* of one flush */
     int64_t open_warn_at_us;     /* when the log is told again that there is an open listener */
     int64_t bytes_in, bytes_out; /* of this turn */
-    uint8_t *cipher;             /* NET_READ_BYTES */
-    uint8_t *plain;              /* NET_READ_BYTES and a record */
+    int64_t buffered;            /* of its connections */
+    int64_t shed_said_at_us, shed_unsaid;
+    uint8_t *cipher; /* NET_READ_BYTES */
+    uint8_t *plain;  /* NET_READ_BYTES and a record */
     struct mail mail;
 };
 
@@ -98,6 +102,7 @@ struct net {
     int port, open_port;
     bool started;
     atomic_int_fast64_t open_count;
+    atomic_int_fast64_t buffered; /* bytes in the buffers of all connections */
     struct conf_network *proxies;
     uint32_t proxy_count;
     atomic_uint_fast16_t *sources; /* unauthenticated connections by hash of address, or NULL */
@@ -126,6 +131,7 @@ struct net_work {
     struct buf plain; /* plaintext that the owner has not dealt with, without frames */
     struct buf out;   /* plaintext of the owner, not yet framed and encrypted */
     size_t writing_bytes;
+    size_t weight;      /* of the buffers, as it was counted */
     size_t stall_bytes; /* write queue when the stall timer was set */
     uint32_t writes;
     bool was_full;
@@ -199,6 +205,12 @@ void net_work_free_all(struct net_loop *l);
 void net_conn_fire(void *arg, struct wheel_entry *e);
 void net_conn_introduce(struct net_conn *c); /* to its owner */
 void net_count_close(struct net *n, enum net_close why);
+
+/* shed.c */
+void net_conn_weigh(struct net_conn *c); /* has work, which may have changed */
+void net_work_lighten(struct net_loop *l, struct net_work *w); /* its buffers are gone */
+bool net_is_full(const struct net *n);
+void net_shed(struct net_loop *l); /* in each tick */
 
 /* upgrade.c */
 /* Plaintext without frames; how many bytes are dealt with. Afterwards the connection may be gone.

@@ -670,7 +670,8 @@ static void server_new(struct server *v, uint8_t settings)
                             .handshakes_per_second = (settings & 4) != 0 ? 10 : 0,
                             .connect_timeout_us = 10 * CLOCK_SECOND_US,
                             .packet_max_bytes = 256 << 10,
-                            .send_queue_max_bytes = 64 << 10};
+                            .send_queue_max_bytes = 64 << 10,
+                            .buffers_max_bytes = 64 << 20};
     v->world = uv_world_new();
     uv_world_enter(v->world);
     CHECK(net_new(&v->conf, &handlers, &v->net) == ERR_OK && net_start(v->net) == ERR_OK);

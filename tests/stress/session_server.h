@@ -251,6 +251,7 @@ static inline void server_init(struct server *s)
         .unacked_messages_max = 256,
         .stalled_timeout_us = 60 * SEC,
         .send_queue_max_bytes = 256 * KIB,
+        .buffers_max_bytes = 256 * MIB,
         .session_expiry_max_us = 3600 * SEC,
     };
 }
