@@ -89,7 +89,7 @@ def websocket_streams(token):
         head = (BINARY if i == 0 else CONTINUED) | (FIN if i == len(parts) - 1 else 0)
         ws.sock.sendall(frame(head, part) + (frame(FIN | PING, b"between %d" % i) if i % 5 == 0 else b""))
     check("ten packets in fragments of seven bytes", [struct.unpack(">H", c.wait(4)[1][:2])[0] for _ in range(10)], list(range(110, 120)))
-    check("pings between the fragments are answered", b"between 0" in ws.pongs, True)
+    check("of the pings between the fragments the last is answered", b"between %d" % ((len(parts) - 1) // 5 * 5) in ws.pongs, True)
     big = json.dumps({f"metric_{i}": i for i in range(6000)})
     check("a message of many reads", (len(big) > 65536, c.publish(TELEMETRY, big)), (True, 0))
     check("a filter", c.subscribe("v1/devices/me/rpc/request/+"), [1])
