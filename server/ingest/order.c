@@ -7,10 +7,10 @@
  * The rules of a device see its samples in the order of their time, whatever order they came in.
  *
  * A sample in order costs its rules one step. One that reaches back makes the engine run again all
- * that came since, which may be a million steps (rules/README.md), and nothing keeps a device from
- * sending nothing else. So a message that reaches back waits in line until the end of the turn, and
- * all that its device sends behind it waits with it, in order. Then everything that waits is taken
- * at once: one run for each device and turn, however many samples and messages came.
+ * that came since, which may be half a million steps (rules/README.md), and nothing keeps a device
+ * from sending nothing else. So a message that reaches back waits in line until the end of the
+ * turn, and all that its device sends behind it waits with it, in order. Then everything that waits
+ * is taken at once: one run for each device and turn, however many samples and messages came.
  *
  * The line takes at most a part of the core's time: after it used some, it rests for SHARE - 1
  * times as long, and what other devices send is done. So a device that does it all the time costs
@@ -23,7 +23,7 @@
  */
 enum {
     ORDER_ARENA_LIMIT = 1 << 30, /* a run reports at most a few events for each evaluation */
-    ORDER_LINE_US = 2000,        /* then it rests, even if others wait in it */
+    ORDER_LINE_US = 500,         /* then it rests, even if others wait in it */
     ORDER_SHARE = 5,
     ORDER_LINE_SAMPLES = 10000,
 };

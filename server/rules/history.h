@@ -19,7 +19,7 @@
 
 enum {
     ENGINE_HISTORY_MAX = 65536,
-    ENGINE_HISTORY_WORK = 1 << 20, /* about 50 ms: the most that one roll-back costs */
+    ENGINE_HISTORY_WORK = 1 << 19, /* about 25 ms: the most that one roll-back costs */
 };
 
 /* A value that some rule reads: not missing, not text. */
