@@ -389,6 +389,25 @@ Test(engine, without_rules_only_the_watermark_is_known)
     help_env_fini(&h);
 }
 
+Test(engine, knows_which_rules_it_runs)
+{
+    struct help_env h;
+    help_env_init(&h);
+    struct rule *on = help_rule(&h, "{'name':'on','when':'x > 1'}");
+    struct rule *off = help_rule(&h, "{'name':'off','when':'x > 1','mode':'disabled'}");
+    struct device *d = help_device(NULL, "d");
+    struct engine_rule rules[] = {{7, 1, on}, {8, 1, off}};
+    struct engine *e = engine_new(d, rules, 2, 2 * MIN, CLOCK_NONE);
+    cr_expect(engine_has_rule(e, 7));
+    cr_expect_not(engine_has_rule(e, 8), "disabled");
+    cr_expect_not(engine_has_rule(e, 9));
+    engine_free(e);
+    rule_drop(on);
+    rule_drop(off);
+    device_drop(d);
+    help_env_fini(&h);
+}
+
 Test(engine, lateness_zero_takes_equal_times_and_nothing_older)
 {
     struct help_env h;
