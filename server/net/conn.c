@@ -270,7 +270,8 @@ static void fire_stalled(struct net_conn *c)
     size_t left = uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
     if (left < w->stall_bytes) {
         w->stall_bytes = left;
-        wheel_set(&c->loop->wheel, &w->timer, c->loop->now_us + NET_STALL_US);
+        wheel_set(&c->loop->wheel, &w->timer,
+                  c->loop->now_us + c->loop->net->conf->send_timeout_us);
         return;
     }
     net_conn_end(c, NET_CLOSE_SEND_STALLED, false, NULL);

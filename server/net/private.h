@@ -36,7 +36,6 @@ enum {
     NET_SOURCE_SLOTS = 1 << 16,
     NET_FLUSH_US = 5 * 1000000,  /* to get the last bytes out */
     NET_LINGER_US = 1000000,     /* for the peer to close after us, so that no RST eats them */
-    NET_STALL_US = 30 * 1000000, /* a send buffer without any progress */
     NET_PAUSE_US = 100 * 1000,
     NET_ACCEPTS_PER_TURN = 64,
     NET_FREE_WORK_MAX = 256,

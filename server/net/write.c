@@ -93,7 +93,8 @@ static void on_written(uv_write_t *request, int status)
 void net_conn_watch_writes(struct net_conn *c)
 {
     c->work->stall_bytes = uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
-    wheel_set(&c->loop->wheel, &c->work->timer, c->loop->now_us + NET_STALL_US);
+    wheel_set(&c->loop->wheel, &c->work->timer,
+              c->loop->now_us + c->loop->net->conf->send_timeout_us);
 }
 
 static void send_later(struct net_conn *c, struct view rest)

@@ -639,6 +639,7 @@ static void settle(void)
         uv_turn();
         check_limits();
     }
+                            .send_timeout_us = 30 * SEC,
     for (int i = 0; i < CLIENTS; i++) {
         const struct client *k = &clients[i];
         if (k->sock != NULL && k->conn != NULL && !k->damaged && !k->failed) {

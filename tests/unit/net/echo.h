@@ -139,6 +139,7 @@ static inline void echo_init(struct echo *e)
         .connect_timeout_us = 2 * SEC,
         .packet_max_bytes = 256 * KIB,
         .send_queue_max_bytes = 256 * KIB,
+        .send_timeout_us = 30 * SEC,
         .buffers_max_bytes = 64 * MIB,
     };
 }

@@ -344,3 +344,28 @@ Test(conn, without_descriptors_peers_are_closed_and_the_loop_does_not_spin, .tim
     }
     echo_stop(&e);
 }
+
+Test(conn, a_peer_that_stops_reading_is_closed_when_nothing_goes_out, .timeout = 60)
+{
+    struct echo e;
+    echo_init(&e);
+    e.conf.send_queue_max_bytes = 64 * MIB;
+    e.conf.send_timeout_us = SEC;
+    echo_start(&e);
+    struct caller c;
+    struct caller reader;
+    caller_init(&c, &e, NULL);
+    caller_init(&reader, &e, NULL);
+    cr_assert(caller_dials(&c, &e, NULL) && caller_says(&c, "ready\n", "ready\n"));
+    cr_assert(caller_dials(&reader, &e, NULL) && caller_says(&reader, "ready\n", "ready\n"));
+    size_t n = 0;
+    for (int i = 0; i < 100; i++) { /* 60 MB: more than the kernel takes */
+        cr_assert_eq(SSL_write_ex(c.ssl, "big 9\n", 6, &n), 1);
+    }
+    cr_expect(echo_reached(&e.closed, 1));
+    cr_expect_eq(atomic_load(&e.last_close), NET_CLOSE_SEND_STALLED);
+    cr_expect(caller_says(&reader, "still\n", "still\n"));
+    caller_fini(&c);
+    caller_fini(&reader);
+    echo_stop(&e);
+}
