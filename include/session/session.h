@@ -38,6 +38,15 @@ struct session_publish {
     const struct mqtt_props *props;
 };
 
+/* A will that is due, now or later. */
+struct session_will {
+    int64_t number;              /* of the session whose connection ended */
+    const struct device *device; /* until the hook returns */
+    struct message *message;     /* the hook takes over this hold */
+    int64_t delay_us; /* 0: publish it now. Never longer than the session outlives its connection */
+    int64_t expiry_us; /* the message's life, from when it is published; CLOCK_NONE: for ever */
+};
+
 /* A subscription of a persistent session as it is kept; a filter is a NUL-terminated copy. */
 struct session_filter {
     char *filter;
@@ -96,29 +105,31 @@ struct session_hooks {
      * The ticket may also say ERR_NOT_FOUND: nobody subscribes to it, 0x10 in MQTT 5; ERR_QUOTA: it
      * cannot be kept, 0x97. A QoS 2 publish whose connection went before the ticket came in is
      * offered again when the client sends it again, and recognised by (number, packet id) until
-     * released was told. */
+     * released was told. When t was not held the answer leaves in the same turn. */
     enum err (*route)(void *arg, struct session *s, const struct session_publish *p,
                       struct ticket *t);
-    /* A filter was granted or changed (existed), or given up. Until t is dropped the SUBACK or
-     * UNSUBACK waits: for the commit if the session outlives its connection. */
+    /* A filter was granted or changed (existed), or given up. The SUBACK or UNSUBACK waits until t,
+     * never NULL, is dropped: for the commit if the session outlives its connection. An error
+     * refuses the filter: ERR_FULL and ERR_QUOTA as 0x97, others as 0x80. */
     enum err (*subscribed)(void *arg, struct session *s, const struct session_filter *f,
                            bool existed, struct ticket *t);
     enum err (*unsubscribed)(void *arg, struct session *s, const struct session_filter *f,
                              struct ticket *t);
     /* The SUBACK for this filter was written: what is retained may follow, by its retain handling.
-     */
+     * Not called for shared subscriptions, nor where the handling says that nothing follows. */
     void (*retained)(void *arg, struct session *s, const struct session_filter *f, bool existed);
     /* PUBREL came for a QoS 2 publish that route took: PUBCOMP leaves when t is dropped. */
     enum err (*released)(void *arg, struct session *s, uint16_t packet_id, struct ticket *t);
-    /* PUBREC came for a stored target: PUBREL leaves when t is dropped. */
+    /* PUBREC came for a stored target: PUBREL leaves when t is dropped. Told again after a
+     * reconnect, if that had not happened. */
     enum err (*received)(void *arg, struct session *s, int64_t seq, struct ticket *t);
     /* A stored target reached its end; ERR_OK: acknowledged. On the session's loop. Told exactly
      * once for each that session_send() took, however it ends; not when the server stops. */
     void (*target_done)(void *arg, int64_t number, int64_t seq, struct message *m, enum err status);
-    /* The connection ended with a will; m's hold is the hook's. delay_us 0: publish it now. The
-     * session's end or its resumption ends the delay: see ended and opened. */
-    void (*will)(void *arg, int64_t number, const struct device *device, struct message *m,
-                 int64_t delay_us);
+    /* The connection ended with a will. Delayed, it is due when the delay is over or the session
+     * has ended, whichever is first, unless the session is opened before. Wills on topics of the
+     * device API are told to publish instead, at once. */
+    void (*will)(void *arg, const struct session_will *w);
     /* A session has a connection, a new one or one that was absent: before its CONNACK. On the home
      * loop, as the next two, and before any other hook about its number. */
     void (*opened)(void *arg, const struct session_opened *o);
@@ -126,30 +137,6 @@ struct session_hooks {
     void (*parted)(void *arg, int64_t number, int64_t expiry_us);
     /* The session of this number is gone with all it kept, its filters too. */
     void (*ended)(void *arg, int64_t number);
-};
-
-/* How one session gets a message. */
-struct session_target {
-    struct message *message; /* borrowed; session_send() takes a hold of its own */
-    int64_t seq; /* its place among what is stored for the session, from 1; 0: not stored. A stored
-                    one waits until message->stored, and keeps its packet id over a restart */
-    uint8_t qos; /* as to be sent */
-    bool retain; /* likewise */
-    bool released; /* restored after PUBREC */
-    uint32_t identifier_count;
-    const uint32_t *identifiers; /* copied */
-};
-
-/* A session as it was stored, to be parked before the server listens. */
-struct session_stored {
-    int64_t number;
-    struct device *device; /* held by the callee; NULL: of the open listener */
-    const char *client_id;
-    int64_t expiry_us, expires_at_us; /* monotonic */
-    const struct session_filter *filters;
-    uint32_t filter_count;
-    const uint16_t *received; /* QoS 2 publishes taken and not released */
-    uint32_t received_count;
 };
 
 /* One message to one session. Freed with free() by the session module. */
@@ -175,16 +162,9 @@ void session_attach_done(struct sessions *all, struct session_ref ref, enum err 
 /* Any thread. Only sent when one of the session's filters matches the topic; else
  * delivered(ERR_NOT_FOUND). Takes d. A stale ref gives delivered(ERR_CLOSED). */
 void session_deliver(struct sessions *all, struct session_ref ref, struct session_delivery *d);
-/* On the home loop (0). ERR_NOT_FOUND: the number is gone, nothing is told. ERR_FULL: its queue was
- * full and what gave way was told to target_done. */
-enum err session_send(struct sessions *all, int64_t number, const struct session_target *t);
 /* May a device publish to the topic? For wills, whose session is gone. device NULL: of the open
  * listener, which may. Any thread. */
 bool session_may_publish(const struct device *device, struct view topic);
-/* On the home loop: message->stored was set; sends what waited for it. */
-void session_stored_now(struct sessions *all, int64_t number);
-/* Before sessions_start(). Numbers given out later are greater than any restored one. */
-NODISCARD enum err sessions_restore(struct sessions *all, const struct session_stored *stored);
 /* Any thread: closes the live sessions of a device, e.g. after its credential was revoked. MQTT 5:
  * DISCONNECT 0x87. credential_id 0: all of the device; else only those that came in with that
  * credential. */

@@ -25,7 +25,7 @@
     X(SESSION_CLOSE_TOO_LARGE, 0x95, true, "packet too large")                                  \
     X(SESSION_CLOSE_RECEIVE_MAXIMUM, 0x93, true, "receive maximum exceeded")                    \
     X(SESSION_CLOSE_TOPIC_ALIAS, 0x94, true, "topic alias invalid")                             \
-    X(SESSION_CLOSE_RETAIN, 0x9A, true, "retained message, which was said not to work")         \
+    X(SESSION_CLOSE_PAYLOAD_FORMAT, 0x99, false, "payload is not the text it says")             \
     X(SESSION_CLOSE_TOPIC_DENIED, 0x87, false, "published to a topic that is not allowed")      \
     X(SESSION_CLOSE_KICKED, 0x87, false, "credential revoked or device changed")                \
     X(SESSION_CLOSE_TAKEN_OVER, 0x8E, false, "taken over by a new connection")                  \
@@ -65,15 +65,6 @@ void sessions_free(struct sessions *all); /* no ticket is held any more; NULL is
 int sessions_port(const struct sessions *all);      /* of the TLS listener, 0: none */
 int sessions_open_port(const struct sessions *all); /* of the open listener, 0: none */
 uint64_t sessions_close_count(const struct sessions *all, enum session_close why); /* any thread */
-
-/* The will that detach(…, SESSION_END_WILL, …) is about. Inside that call only; never NULL there.
- */
-struct session_will {
-    struct view topic, payload;
-    uint8_t qos;
-    bool retain;
-};
-const struct session_will *sessions_will(struct sessions *all, struct session_ref ref);
 
 /* The net loops, for what else has to run on them; hooks are added before sessions_start(). */
 uint32_t sessions_loop_count(const struct sessions *all);

@@ -21,25 +21,26 @@ struct attach_answer {
     struct session_filter *filters;
 };
 
-void attach_granted(struct session *s, struct kept *kept)
+/* What was sent to the number while the claim was under way is in the fresh kept: it goes behind
+ * what the claim brought, or ends with the state it was for. */
+static void take_kept(struct session *s, struct kept *kept, int64_t number)
+{
+    struct sessions *all = s->home->all;
+    s->granted = true;
+    if (kept == NULL) {
+        queue_end(all, s->kept, ERR_CLOSED);
+        s->kept->number = number;
+        return;
+    }
+    queue_splice(all, kept, s->kept);
+    kept_free(all, s->kept);
+    s->kept = kept;
+    s->present = true;
+}
+
+static void ask_attach(struct session *s)
 {
     const struct session_hooks *h = &s->home->all->hooks;
-    s->granted = true;
-    if (kept != NULL) {
-        kept_free(s->home->all, s->kept);
-        s->kept = kept;
-        s->present = true;
-    }
-    if (s->successor != NULL) {
-        struct claim *next = s->successor;
-        s->successor = NULL;
-        book_answer(next, session_yield(s, book_close(next), next->clean_start || next->evict));
-        return;
-    }
-    if (s->conn == NULL) {
-        session_settle(s);
-        return;
-    }
     s->attached = true;
     s->asked = true;
     const struct session_attach a = {
@@ -52,6 +53,27 @@ void attach_granted(struct session *s, struct kept *kept)
         .expiry_us = s->wanted_expiry_us,
     };
     h->attach(h->arg, &a);
+}
+
+void attach_granted(struct session *s, struct kept *kept, int64_t number)
+{
+    take_kept(s, kept, number);
+    if (s->successor != NULL) {
+        struct claim *next = s->successor;
+        s->successor = NULL;
+        book_answer(next, session_yield(s, book_close(next), next->clean_start || next->evict));
+        return;
+    }
+    if (s->conn == NULL) {
+        session_settle(s);
+        return;
+    }
+    if (number == 0 || home_opened(s) != ERR_OK) {
+        (void)connect_refuse(s, (enum mqtt_version)s->version, MQTT_SERVER_UNAVAILABLE,
+                             err_words(ERR_NOMEM));
+        return;
+    }
+    ask_attach(s);
 }
 
 static void attach_ready(struct session *s)
@@ -72,6 +94,7 @@ static void attach_ready(struct session *s)
     LOG(LOG_INFO, "session_opened", LOG_S("device", s->device == NULL ? "" : s->device->name),
         LOG_S("client_id", s->client_id), LOG_S("peer", io->peer(s->conn, peer)),
         LOG_S("mqtt", s->version == MQTT_50 ? "5.0" : "3.1.1"), LOG_I("present", s->present));
+    subscribe_check(s);
     deliver_resume(s);
     deliver_pump(s);
     timer_update(s);

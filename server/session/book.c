@@ -1,18 +1,26 @@
+#include "session/book.h"
+
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "session/private.h"
 
 /*
- * The book says who holds the session of (device, client id). A device's page is on its home loop,
- * so that claims of one key are decided one after another, without a lock.
+ * The book says who holds the session of (device, client id), and under which number its state is
+ * known. It is on the home loop, so that claims of one key are decided one after another, without a
+ * lock.
  *
  * A claim travels as mail:  claimant -> home: the book names the claimant
  *                           home -> holder:   yields, puts what it kept into the claim
- *                           holder -> claimant: granted
+ *                           holder -> home:   the state lives on under its number, or has ended
+ *                           home -> claimant: granted
  * Without a holder the home grants at once. A holder that waits for its own claim yields when that
  * has come: claims form a chain, and what was kept runs along it. A holder that is gone already
  * grants nothing. A claimant that is gone still gets its grant: see session.c.
+ *
+ * What is sent to the number meanwhile goes to the last claimant, who puts it behind what the claim
+ * brings: nothing is lost and nothing overtakes.
  *
  * A device with very many client ids would collect sessions without end: its oldest one goes.
  * Clients of the open listener have no device; each of them has a page of its own.
@@ -23,30 +31,27 @@ struct book_page {
     uint32_t count;
 };
 
-struct book_entry {
-    struct list link; /* first */
-    struct session_ref holder;
-    uint16_t client_id_len;
-    uint8_t client_id[];
-};
-
-enum { KEY_MAX = sizeof(int32_t) + SESSION_CLIENT_ID_MAX };
-
-/* Of the page. */
-static struct view key_of(const struct claim *c, uint8_t room[static KEY_MAX])
+static struct map *pages_of(struct book *b, const struct claim *c)
 {
-    memcpy(room, &c->device_id, sizeof(c->device_id));
-    if (c->device_id != 0) {
-        return view_of(room, sizeof(c->device_id));
-    }
-    memcpy(room + sizeof(c->device_id), c->client_id, c->client_id_len);
-    return view_of(room, sizeof(c->device_id) + c->client_id_len);
+    return c->device_id != 0 ? &b->devices : &b->open;
+}
+
+static struct view key_of(const struct claim *c)
+{
+    return c->device_id != 0 ? view_of(&c->device_id, sizeof(c->device_id))
+                             : view_of(c->client_id, c->client_id_len);
+}
+
+static struct book_page *page_get(struct book *b, const struct claim *c)
+{
+    return map_get(pages_of(b, c), key_of(c));
 }
 
 static struct book_entry *page_find(const struct book_page *p, const struct claim *c)
 {
     struct view wanted = view_of(c->client_id, c->client_id_len);
-    LIST_FOREACH (at, &p->entries) {
+    for (struct list *at = p == NULL ? NULL : p->entries.next; at != NULL && at != &p->entries;
+         at = at->next) {
         struct book_entry *e = CONTAINER_OF(at, struct book_entry, link);
         if (view_eq(view_of(e->client_id, e->client_id_len), wanted)) {
             return e;
@@ -55,17 +60,12 @@ static struct book_entry *page_find(const struct book_page *p, const struct clai
     return NULL;
 }
 
-static uint32_t home_of(const struct sessions *all, int32_t device_id)
-{
-    return (uint32_t)device_id % all->loop_count;
-}
-
 static bool same_ref(struct session_ref a, struct session_ref b)
 {
     return a.loop == b.loop && a.slot == b.slot && a.generation == b.generation;
 }
 
-static struct claim *claim_new(struct session *s)
+static struct claim *claim_new(const struct session *s)
 {
     size_t len = strlen(s->client_id);
     struct claim *c = calloc(1, sizeof(*c) + len);
@@ -87,15 +87,41 @@ static void claim_post(struct claim *c, uint32_t loop, mail_fn run)
     session_post(c->all, loop, &c->mail);
 }
 
+static void entry_free_unused(struct book_entry *e)
+{
+    if (!list_linked(&e->link) && e->claims == 0) {
+        free(e);
+    }
+}
+
+void book_drop_claim(struct claim *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    if (c->entry != NULL) {
+        c->entry->claims--;
+        entry_free_unused(c->entry);
+    }
+    kept_free(c->all, c->kept);
+    free(c);
+}
+
 /* After the stop mail still runs once, but nothing is begun any more. True: c is freed. */
 static bool claim_over(struct claim *c)
 {
     if (!atomic_load(&c->all->stopped)) {
         return false;
     }
-    kept_free(c->all, c->kept);
-    free(c);
+    book_drop_claim(c);
     return true;
+}
+
+static void tell_ended(struct sessions *all, int64_t number)
+{
+    if (number != 0 && all->hooks.ended != NULL && !atomic_load(&all->stopped)) {
+        all->hooks.ended(all->hooks.arg, number);
+    }
 }
 
 /* On the claimant's loop. */
@@ -107,19 +133,59 @@ static void claim_granted(struct mail *m)
     }
     struct session *s = slots_get(&c->all->loops[c->to.loop], c->to);
     CHECK(s != NULL); /* a claimant waits for its grant, with or without its connection */
-    attach_granted(s, c->kept);
+    attach_granted(s, c->kept, c->number);
     free(c);
+}
+
+/* ---- on the home loop ---- */
+
+/* The state ended whose number e had, and a fresh one begins. Without memory it has none. */
+static void entry_renew(struct book *b, struct book_entry *e)
+{
+    numbers_remove(&b->numbers, e->number);
+    e->number = numbers_put(&b->numbers, b->last_number + 1, e) == ERR_OK ? ++b->last_number : 0;
+}
+
+static void page_remove(struct book *b, struct book_page *p, struct book_entry *e)
+{
+    list_remove(&e->link);
+    p->count--;
+    numbers_remove(&b->numbers, e->number);
+    entry_free_unused(e);
+}
+
+static void claim_answered(struct mail *m)
+{
+    struct claim *c = CONTAINER_OF(m, struct claim, mail);
+    if (claim_over(c)) {
+        return;
+    }
+    if (c->evict) {
+        tell_ended(c->all, c->number);
+        free(c);
+        return;
+    }
+    struct book_entry *e = c->entry;
+    c->entry = NULL;
+    e->claims--;
+    if (c->kept != NULL) {
+        CHECK(!list_linked(&e->link) || c->kept->number == e->number);
+        c->number = c->kept->number;
+    } else if (list_linked(&e->link)) {
+        int64_t ended = e->number;
+        entry_renew(&c->all->book, e);
+        c->number = e->number;
+        tell_ended(c->all, ended);
+    }
+    entry_free_unused(e);
+    claim_post(c, c->to.loop, claim_granted);
 }
 
 void book_answer(struct claim *c, struct kept *kept)
 {
-    if (c->evict) {
-        CHECK(kept == NULL);
-        free(c);
-        return;
-    }
+    CHECK(!c->evict || kept == NULL);
     c->kept = kept;
-    claim_post(c, c->to.loop, claim_granted);
+    claim_post(c, SESSION_HOME, claim_answered);
 }
 
 enum session_close book_close(const struct claim *c)
@@ -150,33 +216,27 @@ static void claim_at_holder(struct mail *m)
     book_answer(c, session_yield(s, book_close(c), c->clean_start || c->evict));
 }
 
-static void page_remove(struct book_page *p, struct book_entry *e)
-{
-    list_remove(&e->link);
-    p->count--;
-    free(e);
-}
-
 /* The oldest session of a device that has too many. Without memory it stays for now. */
-static void page_evict(struct session_loop *l, struct book_page *p)
+static void page_evict(struct sessions *all, struct book_page *p)
 {
     struct claim *c = calloc(1, sizeof(*c));
     if (c == NULL) {
         return;
     }
     struct book_entry *oldest = CONTAINER_OF(p->entries.next, struct book_entry, link);
-    c->all = l->all;
+    c->all = all;
     c->from = oldest->holder;
+    c->number = oldest->number;
     c->evict = true;
-    page_remove(p, oldest);
+    page_remove(&all->book, p, oldest);
     claim_post(c, c->from.loop, claim_at_holder);
 }
 
-static struct book_page *page_new(struct session_loop *l, struct view key)
+static struct book_page *page_new(struct book *b, const struct claim *c)
 {
     void *old = NULL;
     struct book_page *p = calloc(1, sizeof(*p));
-    if (p == NULL || map_put(&l->book, key, p, &old) != ERR_OK) {
+    if (p == NULL || map_put(pages_of(b, c), key_of(c), p, &old) != ERR_OK) {
         free(p);
         return NULL;
     }
@@ -184,51 +244,79 @@ static struct book_page *page_new(struct session_loop *l, struct view key)
     return p;
 }
 
-/* Without memory the session still works; it only cannot be taken over. */
-static void book_add(struct session_loop *l, struct book_page *p, struct view key,
-                     const struct claim *c)
+static void page_free_empty(struct book *b, struct book_page *p, const struct claim *c)
 {
-    struct book_entry *e = calloc(1, sizeof(*e) + c->client_id_len);
-    if (p == NULL) {
-        p = e == NULL ? NULL : page_new(l, key);
+    if (p->count == 0) {
+        (void)map_remove(pages_of(b, c), key_of(c));
+        free(p);
     }
-    if (e == NULL || p == NULL) {
+}
+
+/* A new entry under this number, held by the claimant. */
+static enum err book_add(struct sessions *all, const struct claim *c, int64_t number)
+{
+    struct book *b = &all->book;
+    struct book_page *p = page_get(b, c);
+    p = p == NULL ? page_new(b, c) : p;
+    struct book_entry *e = p == NULL ? NULL : calloc(1, sizeof(*e) + c->client_id_len);
+    if (e == NULL || numbers_put(&b->numbers, number, e) != ERR_OK) {
         free(e);
-        return;
+        if (p != NULL) {
+            page_free_empty(b, p, c);
+        }
+        return ERR_NOMEM;
     }
+    e->number = number;
     e->holder = c->to;
     e->client_id_len = c->client_id_len;
     memcpy(e->client_id, c->client_id, c->client_id_len);
     list_push_back(&p->entries, &e->link);
     p->count++;
-    if (p->count > SESSION_PER_DEVICE_MAX) {
-        page_evict(l, p);
+    if (c->device_id != 0 && p->count > SESSION_PER_DEVICE_MAX) {
+        page_evict(all, p);
     }
+    return ERR_OK;
 }
 
-/* On the home loop. */
 static void claim_at_home(struct mail *m)
 {
     struct claim *c = CONTAINER_OF(m, struct claim, mail);
     if (claim_over(c)) {
         return;
     }
-    struct session_loop *l = &c->all->loops[home_of(c->all, c->device_id)];
-    uint8_t room[KEY_MAX];
-    struct view key = key_of(c, room);
-    struct book_page *p = map_get(&l->book, key);
-    struct book_entry *e = p == NULL ? NULL : page_find(p, c);
+    struct book *b = &c->all->book;
+    struct book_page *p = page_get(b, c);
+    struct book_entry *e = page_find(p, c);
     if (e == NULL) {
-        book_add(l, p, key, c);
+        c->number = book_add(c->all, c, b->last_number + 1) == ERR_OK ? ++b->last_number : 0;
         claim_post(c, c->to.loop, claim_granted);
         return;
     }
     list_remove(&e->link);
     list_push_back(&p->entries, &e->link);
+    c->entry = e;
+    e->claims++;
     c->from = e->holder;
     e->holder = c->to;
     claim_post(c, c->from.loop, claim_at_holder);
 }
+
+static void release_at_home(struct mail *m)
+{
+    struct claim *c = CONTAINER_OF(m, struct claim, mail);
+    struct book *b = &c->all->book;
+    struct book_page *p = page_get(b, c);
+    struct book_entry *e = page_find(p, c);
+    if (e != NULL && same_ref(e->holder, c->to)) {
+        int64_t ended = e->number;
+        page_remove(b, p, e);
+        page_free_empty(b, p, c);
+        tell_ended(c->all, ended);
+    }
+    free(c);
+}
+
+/* ---- from the sessions' loops ---- */
 
 enum err book_claim(struct session *s)
 {
@@ -236,26 +324,8 @@ enum err book_claim(struct session *s)
     if (c == NULL) {
         return ERR_NOMEM;
     }
-    claim_post(c, home_of(c->all, c->device_id), claim_at_home);
+    claim_post(c, SESSION_HOME, claim_at_home);
     return ERR_OK;
-}
-
-static void release_at_home(struct mail *m)
-{
-    struct claim *c = CONTAINER_OF(m, struct claim, mail);
-    struct session_loop *l = &c->all->loops[home_of(c->all, c->device_id)];
-    uint8_t room[KEY_MAX];
-    struct view key = key_of(c, room);
-    struct book_page *p = map_get(&l->book, key);
-    struct book_entry *e = p == NULL ? NULL : page_find(p, c);
-    if (e != NULL && same_ref(e->holder, c->to)) {
-        page_remove(p, e);
-    }
-    if (p != NULL && p->count == 0) {
-        (void)map_remove(&l->book, key);
-        free(p);
-    }
-    free(c);
 }
 
 /* Without memory the entry stays and names a stale ref, which the next claim finds out. */
@@ -263,13 +333,37 @@ void book_release(struct session *s)
 {
     struct claim *c = claim_new(s);
     if (c != NULL) {
-        claim_post(c, home_of(c->all, c->device_id), release_at_home);
+        claim_post(c, SESSION_HOME, release_at_home);
     }
 }
 
-void book_free(struct session_loop *l)
+struct session_ref book_holder(const struct sessions *all, int64_t number)
 {
-    MAP_FOREACH (at, &l->book) {
+    const struct book_entry *e = numbers_get(&all->book.numbers, number);
+    return e == NULL ? (struct session_ref){0} : e->holder;
+}
+
+enum err book_restore(struct session *s, int64_t number)
+{
+    struct book *b = &s->home->all->book;
+    struct claim *c = claim_new(s);
+    enum err e = c == NULL ? ERR_NOMEM : ERR_OK;
+    if (e == ERR_OK && page_find(page_get(b, c), c) != NULL) {
+        e = ERR_EXISTS;
+    }
+    if (e == ERR_OK) {
+        e = book_add(c->all, c, number);
+    }
+    if (e == ERR_OK && number > b->last_number) {
+        b->last_number = number;
+    }
+    free(c);
+    return e;
+}
+
+static void pages_free(struct map *pages)
+{
+    MAP_FOREACH (at, pages) {
         struct book_page *p = at->value;
         for (struct list *e = list_pop_front(&p->entries); e != NULL;
              e = list_pop_front(&p->entries)) {
@@ -277,5 +371,12 @@ void book_free(struct session_loop *l)
         }
         free(p);
     }
-    map_fini(&l->book);
+    map_fini(pages);
+}
+
+void book_free(struct sessions *all)
+{
+    pages_free(&all->book.devices);
+    pages_free(&all->book.open);
+    numbers_fini(&all->book.numbers);
 }

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "base/clock.h"
 #include "base/counter.h"
 #include "base/log.h"
 #include "session/private.h"
@@ -26,7 +25,7 @@ enum packet_end connect_refuse(struct session *s, enum mqtt_version version,
                                enum mqtt_reason reason, const char *detail)
 {
     const struct mqtt_connack m = {.reason = reason};
-    (void)!mqtt_connack_encode(s->home->all->io->out(s->conn), version, &m);
+    (void)!mqtt_connack_encode(session_out(s), version, &m);
     session_end(s, SESSION_CLOSE_REFUSED, detail);
     return PACKET_ENDED;
 }
@@ -85,10 +84,10 @@ static struct refusal take_client_id(struct session *s, const struct mqtt_connec
                    ? fine
                    : (struct refusal){MQTT_SERVER_UNAVAILABLE, "out of memory"};
     }
-    if (m->client_id.len > SESSION_CLIENT_ID_MAX) {
+    if (m->client_id.len > s->limits->client_id_max) {
         return (struct refusal){MQTT_CLIENT_ID_NOT_VALID, "client identifier too long"};
     }
-    for (size_t i = 0; i < m->client_id.len; i++) {
+    for (size_t i = 0; !s->limits->control_characters && i < m->client_id.len; i++) {
         if (m->client_id.data[i] < 0x20 || m->client_id.data[i] == 0x7f) {
             return (struct refusal){MQTT_CLIENT_ID_NOT_VALID, "control character"};
         }
@@ -162,42 +161,25 @@ static struct refusal identify(struct session *s, const struct mqtt_connect *m)
 
 static struct refusal take_will(struct session *s, const struct mqtt_connect *m)
 {
-    const struct mqtt_will *w = &m->will;
-    if (!m->has_will) {
+    switch ((int)will_take(s, m)) {
+    case ERR_OK:
         return fine;
-    }
-    if (w->retain && m->version == MQTT_50) {
-        return (struct refusal){MQTT_RETAIN_NOT_SUPPORTED, "retained will"}; /* [MQTT-3.2.2-13] */
-    }
-    if (!access_may_publish(s, w->topic)) {
+    case ERR_DENIED:
         return (struct refusal){MQTT_NOT_AUTHORIZED, "topic of the will"};
-    }
-    uint8_t *copy = malloc(sizeof(*s->will) + w->topic.len + w->payload.len);
-    if (copy == NULL) {
+    case ERR_TYPE:
+        return (struct refusal){MQTT_PAYLOAD_FORMAT_INVALID, "payload of the will"};
+    default:
         return (struct refusal){MQTT_SERVER_UNAVAILABLE, "out of memory"};
     }
-    uint8_t *topic = copy + sizeof(*s->will);
-    memcpy(topic, w->topic.data, w->topic.len);
-    if (w->payload.len > 0) {
-        memcpy(topic + w->topic.len, w->payload.data, w->payload.len);
-    }
-    s->will = (struct session_will *)(void *)copy;
-    *s->will = (struct session_will){
-        .topic = view_of(topic, w->topic.len),
-        .payload = view_of(topic + w->topic.len, w->payload.len),
-        .qos = w->qos,
-        .retain = w->retain,
-    };
-    return fine;
 }
 
 static void take_terms(struct session *s, const struct mqtt_connect *m)
 {
     const struct conf *conf = s->home->all->conf;
     const struct mqtt_props *p = &m->props;
-    int64_t max_s = conf->keepalive_max_us / CLOCK_SECOND_US;
+    int64_t max_s = s->limits->keep_alive_max_us / CLOCK_SECOND_US;
     int64_t keep_alive_s = m->keep_alive_s;
-    if (keep_alive_s == 0 || keep_alive_s > max_s) {
+    if (max_s > 0 && (keep_alive_s == 0 || keep_alive_s > max_s)) {
         keep_alive_s = max_s;
         s->server_keep_alive_s = (uint16_t)max_s;
     }
@@ -208,6 +190,8 @@ static void take_terms(struct session *s, const struct mqtt_connect *m)
         mqtt_has(p, MQTT_PROP_RECEIVE_MAXIMUM) ? p->receive_maximum : UINT16_MAX;
     s->client_packet_max =
         mqtt_has(p, MQTT_PROP_MAXIMUM_PACKET_SIZE) ? p->maximum_packet_size : UINT32_MAX;
+    uint16_t aliases = mqtt_has(p, MQTT_PROP_TOPIC_ALIAS_MAXIMUM) ? p->topic_alias_maximum : 0;
+    s->aliases_out.max = aliases < SESSION_OUT_ALIASES_MAX ? aliases : SESSION_OUT_ALIASES_MAX;
     if (m->version == MQTT_311) {
         s->wanted_expiry_us = m->clean_start ? 0 : conf->session_expiry_max_us;
         return;
@@ -230,7 +214,7 @@ static void log_refused(const struct session *s, const char *detail)
 enum packet_end connect_received(struct session *s, const struct mqtt_frame *f)
 {
     struct mqtt_connect m;
-    enum err e = mqtt_connect_decode(f->body, &mqtt_limits_default, &m);
+    enum err e = mqtt_connect_decode(f->body, &s->limits->mqtt, &m);
     if (e != ERR_OK) {
         return refuse_form(s, e, f->body);
     }
@@ -257,35 +241,30 @@ enum packet_end connect_received(struct session *s, const struct mqtt_frame *f)
         }
     }
     if (r.reason != MQTT_SUCCESS) {
-        free(s->will); /* a will is for accepted connections */
-        s->will = NULL;
         return connect_refuse(s, m.version, r.reason, r.detail);
     }
     session_move(s, SESSION_CHECKING);
     return PACKET_TAKEN;
 }
 
+/* What is not said is available: QoS 2, retained messages, wildcards, identifiers, sharing. */
 static void connack_terms(const struct session *s, struct mqtt_props *p)
 {
-    const struct conf *conf = s->home->all->conf;
-    uint32_t packet_max =
-        conf->packet_max_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)conf->packet_max_bytes;
+    const struct session_limits *l = s->limits;
     if (s->expiry_capped) {
         MQTT_SET(p, SESSION_EXPIRY, session_expiry_s,
                  (uint32_t)(s->wanted_expiry_us / CLOCK_SECOND_US));
     }
-    if (conf->receive_maximum < UINT16_MAX) {
-        MQTT_SET(p, RECEIVE_MAXIMUM, receive_maximum, (uint16_t)conf->receive_maximum);
+    if (l->receive_maximum < UINT16_MAX) {
+        MQTT_SET(p, RECEIVE_MAXIMUM, receive_maximum, l->receive_maximum);
     }
-    MQTT_SET(p, RETAIN_AVAILABLE, retain_available, 0);
-    MQTT_SET(p, MAXIMUM_PACKET_SIZE, maximum_packet_size, packet_max);
+    if (l->packet_max < UINT32_MAX) {
+        MQTT_SET(p, MAXIMUM_PACKET_SIZE, maximum_packet_size, l->packet_max);
+    }
     if (s->assigned_id) {
         MQTT_SET(p, ASSIGNED_CLIENT_ID, assigned_client_id, view_str(s->client_id));
     }
-    MQTT_SET(p, TOPIC_ALIAS_MAXIMUM, topic_alias_maximum, SESSION_ALIASES_MAX);
-    MQTT_SET(p, WILDCARD_AVAILABLE, wildcard_available, 1);
-    MQTT_SET(p, SUBSCRIPTION_IDS_AVAILABLE, subscription_ids_available, 1);
-    MQTT_SET(p, SHARED_AVAILABLE, shared_available, 0);
+    MQTT_SET(p, TOPIC_ALIAS_MAXIMUM, topic_alias_maximum, l->aliases_max);
     if (s->server_keep_alive_s != 0) {
         MQTT_SET(p, SERVER_KEEP_ALIVE, server_keep_alive_s, s->server_keep_alive_s);
     }
@@ -293,7 +272,7 @@ static void connack_terms(const struct session *s, struct mqtt_props *p)
 
 enum err connect_accept(struct session *s)
 {
-    struct buf *out = s->home->all->io->out(s->conn);
+    struct buf *out = session_out(s);
     size_t start = out->len;
     struct mqtt_connack m = {.session_present = s->present, .reason = MQTT_SUCCESS};
     if (s->version == MQTT_50) {

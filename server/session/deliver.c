@@ -1,225 +1,296 @@
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/clock.h"
-#include "mqtt/ack.h"
-#include "mqtt/publish.h"
+#include "mqtt/forward.h"
 #include "mqtt/topic.h"
 #include "session/private.h"
 
 /*
- * Happy path: a delivery comes by mail, waits in `queue`, is sent when the client's window and the
- * connection have room, waits in `under_way` (QoS 1 and 2) and ends with PUBACK or PUBCOMP.
+ * Happy path: a QoS 0 message for a connection that has room is encoded straight into its output,
+ * without an allocation. Others wait in `queue`, are sent when the client's window and the
+ * connection have room, stay in `under_way` and end with PUBACK or PUBCOMP.
  *
- * Whether a filter matches and the device may have the topic is decided when it is sent: both may
- * have changed while it waited. What was under way when a connection ended is sent again in order,
- * with DUP, on the next one [MQTT-4.4.0-1, -4.6.0-1]; what has expired is not, unless the client
- * has confirmed it with PUBREC.
+ * A message is not encoded once for all its receivers: its properties are encoded already, topic
+ * and payload are copied anyway, and the rest is ten bytes.
  *
- * Deliberately not done: a second copy per overlapping filter. A message is sent once, with the
- * highest QoS and all subscription identifiers [MQTT-3.3.4-2 to -4].
+ * Whether the device may have the topic is decided when it is sent, and for a command also whether
+ * a filter matches: both may have changed while it waited. What was under way when a connection
+ * ended is sent again in order, with DUP, on the next one [MQTT-4.4.0-1, -4.6.0-1]; what has
+ * expired is not, unless the client has confirmed it with PUBREC.
+ *
+ * Packet ids: what is stored has one that follows from its seq, so that it is the same after a
+ * crash. Beside such, the rest counts down from 65535; in sessions that end with their connection
+ * all count up. An id that is under way is never given again.
  */
 
-enum { IDENTIFIERS_BYTES_MAX = SESSION_FILTERS_MAX * 5 };
+enum { PACKET_IDS = UINT16_MAX };
 
-struct match {
-    bool found;
-    bool as_published;
+/* What differs from one receiver to another. */
+struct sending {
+    const uint32_t *identifiers;
+    uint32_t identifier_count;
+    uint16_t packet_id;
     uint8_t qos;
-    struct buf identifiers;
+    bool retain, dup;
 };
 
-struct session_delivery *session_delivery_new(struct view topic, struct view payload, uint8_t qos)
+/* No less than the packet has. */
+static size_t size_at_most(const struct message *m, uint32_t identifiers)
 {
-    struct session_delivery *d = malloc(sizeof(*d) + topic.len + payload.len);
-    if (d == NULL || topic.len > UINT16_MAX || payload.len > UINT32_MAX) {
-        free(d);
-        return NULL;
-    }
-    *d = (struct session_delivery){.expires_at_us = CLOCK_NONE,
-                                   .qos = qos,
-                                   .topic_len = (uint16_t)topic.len,
-                                   .payload_len = (uint32_t)payload.len};
-    memcpy(d->bytes, topic.data, topic.len);
-    if (payload.len > 0) {
-        memcpy(d->bytes + topic.len, payload.data, payload.len);
-    }
-    return d;
+    enum { HEADS = 5 + 2 + 2 + 4 + 5 + 3, IDENTIFIER = 5 };
+    return HEADS + m->topic_len + m->props_len + m->payload_len + (size_t)identifiers * IDENTIFIER;
 }
 
-static struct view topic_of(const struct session_delivery *d)
+/* False: there will be a pump when there is. A message that fits on no connection has room where
+ * nothing waits: there it is refused. */
+static bool has_room(const struct session *s, const struct message *m, uint32_t identifiers)
 {
-    return view_of(d->bytes, d->topic_len);
-}
-
-static void end_unlinked(struct sessions *all, struct session_delivery *d, enum err status)
-{
-    int64_t id = d->delivery_id;
-    free(d);
-    if (id != 0 && all->hooks.delivered != NULL && !atomic_load(&all->stopped)) {
-        all->hooks.delivered(all->hooks.arg, id, status);
+    const struct session_io *io = s->home->all->io;
+    size_t queued = io->queued(s->conn);
+    if (queued == 0 || (queued < SESSION_OUT_HIGH_BYTES &&
+                        queued + size_at_most(m, identifiers) <= s->limits->send_max)) {
+        return true;
     }
+    io->tell_drained(s->conn);
+    return false;
 }
 
-/* identifiers is NULL when only the answer matters. */
-static struct match match_filters(const struct session *s, struct view topic,
-                                  struct buf *identifiers)
+/* [MQTT-3.3.2-6]: what is left of the life it came with; never 0, which would mean "over". */
+static uint32_t seconds_left(const struct message *m, int64_t now_us)
+{
+    int64_t left_s = (m->expires_at_us - now_us + CLOCK_SECOND_US - 1) / CLOCK_SECOND_US;
+    return left_s > UINT32_MAX ? UINT32_MAX : left_s < 1 ? 1 : (uint32_t)left_s;
+}
+
+/* ERR_LIMIT: too large for this client [MQTT-3.1.2-24] or its connection. */
+static enum err send(struct session *s, const struct message *m, const struct sending *how)
+{
+    struct view topic = message_topic(m);
+    struct mqtt_forward f = {
+        .topic = topic,
+        .payload = message_payload(m),
+        .qos = how->qos,
+        .packet_id = how->packet_id,
+        .dup = how->dup,
+        .retain = how->retain,
+    };
+    uint32_t limit =
+        s->limits->send_max < s->client_packet_max ? s->limits->send_max : s->client_packet_max;
+    if (s->version == MQTT_311) {
+        return mqtt_forward_encode(session_out(s), MQTT_311, &f, limit);
+    }
+    struct alias alias = alias_out_find(s, topic);
+    f.topic = alias.known ? view_of(NULL, 0) : topic;
+    f.topic_alias = alias.number;
+    f.props = message_props(m);
+    f.subscription_ids = how->identifiers;
+    f.subscription_id_count = how->identifier_count;
+    if (m->expires_at_us != CLOCK_NONE) {
+        f.expires = true;
+        f.expiry_s = seconds_left(m, session_now_us(s));
+    }
+    enum err e = mqtt_forward_encode(session_out(s), MQTT_50, &f, limit);
+    if (e == ERR_OK && alias.number != 0 && !alias.known) {
+        alias_out_add(s, topic);
+    }
+    return e;
+}
+
+/* Overlapping filters give one copy, with the highest QoS and all identifiers [MQTT-3.3.4-2 to -4].
+ */
+struct match deliver_match(struct session *s, struct view topic,
+                           uint32_t ret_identifiers[SESSION_COMMAND_FILTERS_MAX])
 {
     struct match found = {0};
     if (!access_may_subscribe(s, topic)) {
         return found;
     }
-    for (uint32_t i = 0; i < s->kept->filter_count; i++) {
-        const struct session_filter *f = &s->kept->filters[i];
+    for (uint32_t i = 0; i < s->kept->filters.count; i++) {
+        const struct session_filter *f = &s->kept->filters.at[i];
         if (!mqtt_filter_matches(view_str(f->filter), topic)) {
             continue;
         }
         found.found = true;
-        found.as_published = found.as_published || (f->options & 8u) != 0;
         found.qos = (f->options & 3u) > found.qos ? f->options & 3u : found.qos;
-        if (f->identifier != 0 && identifiers != NULL) {
-            (void)!mqtt_subscription_id_put(identifiers, f->identifier);
+        if (f->identifier != 0 && found.identifier_count < SESSION_COMMAND_FILTERS_MAX) {
+            ret_identifiers[found.identifier_count++] = f->identifier;
         }
     }
     return found;
 }
 
-static bool expired(const struct session_delivery *d, int64_t now_us)
+/* How o goes to this client; room is for the identifiers of a command. */
+static enum err address(struct session *s, const struct outgoing *o,
+                        uint32_t room[SESSION_COMMAND_FILTERS_MAX], struct sending *ret_how)
 {
-    return d->expires_at_us != CLOCK_NONE && d->expires_at_us <= now_us;
-}
-
-/* [MQTT-3.3.2-6]: what is left of the life it came with; never 0, which would mean "over". */
-static uint32_t seconds_left(const struct session_delivery *d, int64_t now_us)
-{
-    int64_t left_s = (d->expires_at_us - now_us + CLOCK_SECOND_US - 1) / CLOCK_SECOND_US;
-    return left_s > UINT32_MAX ? UINT32_MAX : (uint32_t)left_s;
-}
-
-/* ERR_LIMIT: too large for this client [MQTT-3.1.2-24]. */
-static enum err send(struct session *s, const struct outgoing *o, const struct match *match,
-                     struct view identifiers, bool dup)
-{
-    const struct session_delivery *d = o->delivery;
-    struct mqtt_publish m = {
-        .topic = topic_of(d),
-        .payload = view_of(d->bytes + d->topic_len, d->payload_len),
-        .qos = o->qos,
-        .packet_id = o->packet_id,
-        .dup = dup,
-        .retain = d->retain && match->as_published,
-    };
-    enum mqtt_version version = (enum mqtt_version)s->version;
-    if (version == MQTT_50) {
-        if (d->expires_at_us != CLOCK_NONE) {
-            MQTT_SET(&m.props, MESSAGE_EXPIRY, message_expiry_s,
-                     seconds_left(d, session_now_us(s)));
+    struct sending how = {.identifiers = o->identifiers,
+                          .identifier_count = o->identifier_count,
+                          .packet_id = o->packet_id,
+                          .qos = o->qos,
+                          .retain = o->retain,
+                          .dup = o->dup};
+    struct view topic = message_topic(o->message);
+    if (o->command) {
+        struct match match = deliver_match(s, topic, room);
+        if (!match.found) {
+            return ERR_NOT_FOUND;
         }
-        if (identifiers.len > 0) {
-            MQTT_SET(&m.props, SUBSCRIPTION_ID, subscription_ids, identifiers);
-        }
-        if (mqtt_publish_size(version, &m) > s->client_packet_max) {
-            return ERR_LIMIT;
-        }
+        how.identifiers = room;
+        how.identifier_count = match.identifier_count;
+        how.qos = o->qos < match.qos ? o->qos : match.qos;
+        how.dup = how.dup && how.qos > 0;
+    } else if (!access_may_receive(s, topic)) {
+        return ERR_DENIED;
     }
-    return mqtt_publish_encode(s->home->all->io->out(s->conn), version, &m);
+    *ret_how = how;
+    return ERR_OK;
 }
 
-static uint16_t next_packet_id(struct kept *k)
+static void end_waiting(struct session *s, struct outgoing *o, enum err status)
 {
-    bool used = true;
-    while (used) {
-        k->last_packet_id = k->last_packet_id == UINT16_MAX ? 1 : (uint16_t)(k->last_packet_id + 1);
-        used = false;
-        LIST_FOREACH (at, &k->under_way) {
-            used = used || CONTAINER_OF(at, struct outgoing, link)->packet_id == k->last_packet_id;
-        }
-    }
-    return k->last_packet_id;
+    queue_take(s->kept, o);
+    outgoing_end(s->home->all, s->kept->number, o, status);
 }
 
 static uint32_t window_of(const struct session *s)
 {
     if (s->version == MQTT_311) {
-        return SESSION_OUT_WINDOW;
+        return s->limits->window_311;
     }
-    return s->client_receive_maximum < SESSION_OUT_WINDOW_MAX ? s->client_receive_maximum
-                                                              : SESSION_OUT_WINDOW_MAX;
+    return s->client_receive_maximum < s->limits->window_5 ? s->client_receive_maximum
+                                                           : s->limits->window_5;
 }
 
-static void end_queued(struct session *s, struct outgoing *o, enum err status)
+static uint16_t stored_packet_id(int64_t seq)
 {
-    s->kept->queue_count--;
-    kept_end_delivery(s->home->all, o, status);
+    return (uint16_t)((seq - 1) % PACKET_IDS + 1);
 }
 
-/* False: it has to wait, and so have those behind it. */
-static bool send_first(struct session *s, struct outgoing *o)
+static uint16_t packet_id_down(const struct kept *k)
+{
+    uint16_t id = PACKET_IDS;
+    while (ids_has(&k->used, id)) {
+        id--;
+    }
+    return id;
+}
+
+static uint16_t packet_id_up(struct kept *k)
+{
+    do {
+        k->last_packet_id = k->last_packet_id == PACKET_IDS ? 1 : (uint16_t)(k->last_packet_id + 1);
+    } while (ids_has(&k->used, k->last_packet_id));
+    return k->last_packet_id;
+}
+
+/* For o, into `used`; 0: not now. */
+static uint16_t packet_id_take(struct kept *k, const struct outgoing *o)
+{
+    uint16_t id = 0;
+    if (o->seq != 0) {
+        id = stored_packet_id(o->seq); /* the same id once round: the old one has to end first */
+        id = ids_has(&k->used, id) ? 0 : id;
+    } else {
+        id = k->expiry_us > 0 ? packet_id_down(k) : packet_id_up(k);
+    }
+    return id != 0 && ids_add(&k->used, id) == ERR_OK ? id : 0;
+}
+
+/* For its window, or for a commit. */
+static bool has_to_wait(const struct session *s, const struct outgoing *o)
+{
+    return (o->qos > 0 && s->kept->under_way_count >= window_of(s)) ||
+           (o->seq != 0 && !atomic_load(&o->message->stored));
+}
+
+/* Addressed and with room. False: it has to wait, and so have those behind it. */
+static bool begin(struct session *s, struct outgoing *o, struct sending *how)
 {
     struct kept *k = s->kept;
-    if (expired(o->delivery, session_now_us(s))) {
-        end_queued(s, o, ERR_EXPIRED);
-        return true;
-    }
-    struct buf identifiers;
-    buf_init(&identifiers, IDENTIFIERS_BYTES_MAX);
-    struct match match = match_filters(s, topic_of(o->delivery), &identifiers);
-    if (!match.found) {
-        buf_fini(&identifiers);
-        end_queued(s, o, ERR_NOT_FOUND);
-        return true;
-    }
-    o->qos = o->delivery->qos < match.qos ? o->delivery->qos : match.qos;
-    bool room = o->qos == 0 || k->under_way_count < window_of(s);
-    enum err e = ERR_OK;
-    if (room) {
-        o->packet_id = o->qos == 0 ? 0 : next_packet_id(k);
-        e = send(s, o, &match, buf_view(&identifiers), false);
-    }
-    buf_fini(&identifiers);
-    if (!room) {
+    how->packet_id = how->qos == 0 ? 0 : packet_id_take(k, o);
+    if (how->qos > 0 && how->packet_id == 0) {
         return false;
     }
-    if (e != ERR_OK || o->qos == 0) {
-        end_queued(s, o, e);
+    enum err e = send(s, o->message, how);
+    if (e != ERR_OK || how->qos == 0) {
+        (void)ids_remove(&k->used, how->packet_id);
+        end_waiting(s, o, e);
         return true;
     }
-    list_remove(&o->link);
-    k->queue_count--;
+    o->packet_id = how->packet_id;
+    o->sent_qos = how->qos;
+    queue_take(k, o);
     list_push_back(&k->under_way, &o->link);
     k->under_way_count++;
     return true;
 }
 
-static void end_under_way(struct session *s, struct outgoing *o, enum err status)
+/* False: it has to wait, and so have those behind it. */
+static bool send_first(struct session *s, struct outgoing *o)
 {
-    s->kept->under_way_count--;
-    s->kept->again_count -= o->again;
-    kept_end_delivery(s->home->all, o, status);
+    uint32_t room[SESSION_COMMAND_FILTERS_MAX];
+    struct sending how = {0};
+    if (outgoing_expired(o, session_now_us(s))) {
+        end_waiting(s, o, ERR_EXPIRED);
+        return true;
+    }
+    if (has_to_wait(s, o)) {
+        return false;
+    }
+    enum err e = address(s, o, room, &how);
+    if (e != ERR_OK) {
+        end_waiting(s, o, e);
+        return true;
+    }
+    return has_room(s, o->message, how.identifier_count) && begin(s, o, &how);
 }
 
-static void send_again(struct session *s, struct outgoing *o)
+void deliver_end(struct session *s, struct outgoing *o, enum err status)
 {
-    o->again = false;
-    s->kept->again_count--;
-    if (o->released) {
-        (void)!mqtt_ack_encode_plain(s->home->all->io->out(s->conn), MQTT_PUBREL, o->packet_id);
-        return;
+    struct kept *k = s->kept;
+    list_remove(&o->link);
+    k->under_way_count--;
+    k->again_count -= o->again;
+    (void)ids_remove(&k->used, o->packet_id);
+    outgoing_end(s->home->all, k->number, o, status);
+}
+
+/* False: not now. */
+static bool release_again(struct session *s, struct outgoing *o)
+{
+    enum err e = confirm_release(s, o);
+    if (e == ERR_FULL && !list_linked(&s->held_link)) {
+        list_push_back(&s->home->held, &s->held_link); /* for a pump when there is room */
     }
-    enum err e = expired(o->delivery, session_now_us(s)) ? ERR_EXPIRED : ERR_OK;
-    if (e == ERR_OK && !access_may_subscribe(s, topic_of(o->delivery))) {
-        e = ERR_DENIED;
-    }
-    if (e == ERR_OK) {
-        struct buf identifiers;
-        buf_init(&identifiers, IDENTIFIERS_BYTES_MAX);
-        struct match match = match_filters(s, topic_of(o->delivery), &identifiers);
-        e = send(s, o, &match, buf_view(&identifiers), true);
-        buf_fini(&identifiers);
+    return e == ERR_OK;
+}
+
+/* False: not now. */
+static bool send_again(struct session *s, struct outgoing *o)
+{
+    struct kept *k = s->kept;
+    enum err e = ERR_OK;
+    if (!o->received) {
+        uint32_t room[SESSION_COMMAND_FILTERS_MAX];
+        struct sending how = {0};
+        e = outgoing_expired(o, session_now_us(s)) ? ERR_EXPIRED : address(s, o, room, &how);
+        if (e == ERR_OK) {
+            if (!has_room(s, o->message, how.identifier_count)) {
+                return false;
+            }
+            how.qos = o->sent_qos;
+            how.dup = true;
+            e = send(s, o->message, &how);
+        }
+    } else if (!release_again(s, o)) {
+        return false;
     }
     if (e != ERR_OK) {
-        end_under_way(s, o, e);
+        deliver_end(s, o, e);
+        return true;
     }
+    o->again = false;
+    k->again_count--;
+    return true;
 }
 
 /* The new connection's window may be smaller than the old one's. */
@@ -231,25 +302,32 @@ static void pump_again(struct session *s)
          at = next) {
         struct outgoing *o = CONTAINER_OF(at, struct outgoing, link);
         next = at->next;
-        if (o->again && k->under_way_count - k->again_count < window_of(s)) {
-            send_again(s, o);
+        if (o->again &&
+            (k->under_way_count - k->again_count >= window_of(s) || !send_again(s, o))) {
+            return;
         }
     }
 }
 
+static struct outgoing *first_of(struct list *l)
+{
+    return list_empty(l) ? NULL : CONTAINER_OF(l->next, struct outgoing, link);
+}
+
 void deliver_pump(struct session *s)
 {
-    const struct session_io *io = s->home->all->io;
-    if (s->state != SESSION_READY) {
+    struct kept *k = s->kept;
+    if (!session_is_ready(s)) {
         return;
     }
-    struct kept *k = s->kept;
     if (k->again_count > 0) {
         pump_again(s);
     }
-    while (!list_empty(&k->queue) && k->again_count == 0 &&
-           io->queued(s->conn) < SESSION_OUT_HIGH_BYTES &&
-           send_first(s, CONTAINER_OF(k->queue.next, struct outgoing, link))) {
+    struct outgoing *o = NULL;
+    for (o = first_of(&k->queue); o != NULL && k->again_count == 0 && send_first(s, o);
+         o = first_of(&k->queue)) {
+    }
+    for (o = first_of(&k->live); o != NULL && send_first(s, o); o = first_of(&k->live)) {
     }
 }
 
@@ -261,127 +339,65 @@ void deliver_resume(struct session *s)
     s->kept->again_count = s->kept->under_way_count;
 }
 
-static struct outgoing *find_under_way(struct kept *k, uint16_t packet_id)
+/* Restored after its PUBREC: only PUBREL is left. */
+static enum err take_released(struct kept *k, struct outgoing *o)
 {
-    LIST_FOREACH (at, &k->under_way) {
-        struct outgoing *o = CONTAINER_OF(at, struct outgoing, link);
-        if (o->packet_id == packet_id) {
-            return o;
-        }
+    o->packet_id = stored_packet_id(o->seq);
+    o->sent_qos = 2;
+    if (ids_has(&k->used, o->packet_id) || ids_add(&k->used, o->packet_id) != ERR_OK) {
+        return ERR_NOMEM;
     }
-    return NULL;
+    list_push_back(&k->under_way, &o->link);
+    k->under_way_count++;
+    return ERR_OK;
 }
 
-/* Section 4.3.3. A PUBREC for what is not under way is answered all the same: the client waits. */
-static void pubrec(struct session *s, const struct mqtt_ack *m, struct outgoing *o)
+enum err deliver_queued(struct session *s, int64_t number, struct outgoing *o)
 {
-    struct buf *out = s->home->all->io->out(s->conn);
-    if (o != NULL && o->qos == 2 && m->reason >= MQTT_UNSPECIFIED_ERROR) {
-        end_under_way(s, o, ERR_DENIED);
-        return;
+    struct kept *k = s->kept;
+    if (!s->granted) {
+        k->number = number; /* until the grant: see attach.c */
     }
-    if (m->reason >= MQTT_UNSPECIFIED_ERROR) {
-        return;
-    }
-    if (o != NULL && o->qos == 2) {
-        o->released = true;
-    }
-    if ((o != NULL && o->qos == 2) || s->version == MQTT_311) {
-        (void)!mqtt_ack_encode_plain(out, MQTT_PUBREL, m->packet_id);
-        return;
-    }
-    const struct mqtt_ack answer = {.packet_id = m->packet_id, .reason = MQTT_PACKET_ID_NOT_FOUND};
-    (void)!mqtt_ack_encode(out, MQTT_PUBREL, MQTT_50, &answer);
-}
-
-enum packet_end deliver_acknowledged(struct session *s, const struct mqtt_frame *f)
-{
-    const struct mqtt_source from = {(enum mqtt_version)s->version, MQTT_FROM_CLIENT,
-                                     mqtt_limits_default};
-    struct mqtt_ack m;
-    enum err e = mqtt_ack_decode(f->type, f->body, &from, &m);
-    if (e != ERR_OK) {
-        session_end(s, packet_close_for(e), mqtt_type_words(f->type));
-        return PACKET_ENDED;
-    }
-    struct outgoing *o = find_under_way(s->kept, m.packet_id);
-    if (f->type == MQTT_PUBREC) {
-        pubrec(s, &m, o);
-    } else if (o != NULL && !o->again && o->qos == (f->type == MQTT_PUBACK ? 1 : 2) &&
-               (f->type == MQTT_PUBACK || o->released)) {
-        end_under_way(s, o, m.reason < MQTT_UNSPECIFIED_ERROR ? ERR_OK : ERR_DENIED);
+    enum err e = o->released ? take_released(k, o) : queue_push(s->home->all, k, o);
+    if (e == ERR_NOMEM) {
+        outgoing_end(s->home->all, number, o, e);
+        return ERR_OK; /* it was taken, and has ended */
     }
     deliver_pump(s);
-    return PACKET_TAKEN;
+    if (k->next_expiry_us != CLOCK_NONE) {
+        timer_update(s);
+    }
+    return e;
 }
 
-int64_t deliver_expire(struct session *s, int64_t now_us)
+/* QoS 0: now, or when the connection has room; never for one that is absent. */
+static enum err deliver_live(struct session *s, int64_t number, const struct session_target *t)
 {
-    int64_t next_us = CLOCK_NONE;
-    struct list *next = NULL;
-    for (struct list *at = s->kept->queue.next; at != &s->kept->queue; at = next) {
-        struct outgoing *o = CONTAINER_OF(at, struct outgoing, link);
-        int64_t at_us = o->delivery->expires_at_us;
-        next = at->next;
-        if (expired(o->delivery, now_us)) {
-            end_queued(s, o, ERR_EXPIRED);
-        } else if (at_us != CLOCK_NONE && (next_us == CLOCK_NONE || at_us < next_us)) {
-            next_us = at_us;
+    const struct message *m = t->message;
+    bool ready = session_is_ready(s);
+    if (!ready && s->state != SESSION_CHECKING) {
+        return ERR_OK;
+    }
+    if (ready && list_empty(&s->kept->live) && has_room(s, m, t->identifier_count)) {
+        const struct sending how = {.identifiers = t->identifiers,
+                                    .identifier_count = t->identifier_count,
+                                    .retain = t->retain};
+        bool dead = m->expires_at_us != CLOCK_NONE && m->expires_at_us <= session_now_us(s);
+        if (!dead && access_may_receive(s, message_topic(m))) {
+            (void)!send(s, m, &how); /* too large: dropped [MQTT-3.1.2-25] */
         }
+        return ERR_OK;
     }
-    return next_us;
+    struct outgoing *o = outgoing_new(t->message, t);
+    return o == NULL ? ERR_NOMEM : deliver_queued(s, number, o);
 }
 
-struct deliver_mail {
-    struct mail mail;
-    struct sessions *all;
-    struct session_ref ref;
-    struct session_delivery *delivery;
-};
-
-/* Whether it may be queued for s at all. */
-static enum err acceptable(const struct session *s, const struct session_delivery *d)
+enum err deliver_target(struct session *s, int64_t number, const struct session_target *t)
 {
-    if (s->state == SESSION_WAITING || s->kept == NULL || !s->granted ||
-        (s->state == SESSION_PARKED && d->qos == 0)) {
-        return ERR_CLOSED;
+    CHECK(t->qos <= 2 && (t->seq == 0 || t->qos > 0));
+    if (t->qos == 0) {
+        return deliver_live(s, number, t);
     }
-    /* While the session is being attached its filters are not known: decided when it is sent. */
-    if (s->state != SESSION_CHECKING && !match_filters(s, topic_of(d), NULL).found) {
-        return ERR_NOT_FOUND;
-    }
-    return s->kept->queue_count < SESSION_QUEUE_MAX ? ERR_OK : ERR_FULL;
-}
-
-static void deliver_here(struct mail *m)
-{
-    struct deliver_mail *dm = CONTAINER_OF(m, struct deliver_mail, mail);
-    struct sessions *all = dm->all;
-    struct session *s = slots_get(&all->loops[dm->ref.loop], dm->ref);
-    struct session_delivery *d = dm->delivery;
-    free(dm);
-    enum err e = s == NULL ? ERR_CLOSED : acceptable(s, d);
-    struct outgoing *o = e == ERR_OK ? calloc(1, sizeof(*o)) : NULL;
-    if (o == NULL) {
-        end_unlinked(all, d, e == ERR_OK ? ERR_NOMEM : e);
-        return;
-    }
-    o->delivery = d;
-    list_push_back(&s->kept->queue, &o->link);
-    s->kept->queue_count++;
-    deliver_pump(s);
-    timer_update(s);
-}
-
-void session_deliver(struct sessions *all, struct session_ref ref, struct session_delivery *d)
-{
-    struct deliver_mail *m =
-        ref.generation == 0 || ref.loop >= all->loop_count ? NULL : malloc(sizeof(*m));
-    if (m == NULL) {
-        end_unlinked(all, d, ref.generation == 0 ? ERR_CLOSED : ERR_NOMEM);
-        return;
-    }
-    *m =
-        (struct deliver_mail){.mail = {.run = deliver_here}, .all = all, .ref = ref, .delivery = d};
-    session_post(all, ref.loop, &m->mail);
+    struct outgoing *o = outgoing_new(t->message, t);
+    return o == NULL ? ERR_NOMEM : deliver_queued(s, number, o);
 }

@@ -1,6 +1,3 @@
-#include <stdlib.h>
-
-#include "base/clock.h"
 #include "mqtt/control.h"
 #include "session/private.h"
 
@@ -29,17 +26,22 @@ enum session_close packet_close_for(enum err e)
     }
 }
 
+enum packet_end packet_refused(struct session *s, enum session_close why, const char *detail)
+{
+    session_end(s, why, detail);
+    return PACKET_ENDED;
+}
+
 static void pong(struct session *s)
 {
-    (void)!mqtt_ping_encode(s->home->all->io->out(s->conn), MQTT_PINGRESP);
+    (void)!mqtt_ping_encode(session_out(s), MQTT_PINGRESP);
 }
 
 static enum packet_end ping_received(struct session *s, const struct mqtt_frame *f)
 {
     enum err e = mqtt_ping_decode(f->body);
     if (e != ERR_OK) {
-        session_end(s, packet_close_for(e), "PINGREQ");
-        return PACKET_ENDED;
+        return packet_refused(s, packet_close_for(e), "PINGREQ");
     }
     if (s->scanned == 0) {
         pong(s);
@@ -49,36 +51,31 @@ static enum packet_end ping_received(struct session *s, const struct mqtt_frame 
 
 static enum packet_end disconnect_received(struct session *s, const struct mqtt_frame *f)
 {
-    const struct mqtt_source from = {(enum mqtt_version)s->version, MQTT_FROM_CLIENT,
-                                     mqtt_limits_default};
+    const struct mqtt_source from = session_source(s);
     struct mqtt_disconnect m;
     enum err e = mqtt_disconnect_decode(f->body, &from, &m);
     if (e != ERR_OK) {
-        session_end(s, packet_close_for(e), "DISCONNECT");
-        return PACKET_ENDED;
+        return packet_refused(s, packet_close_for(e), "DISCONNECT");
     }
     if (mqtt_has(&m.props, MQTT_PROP_SESSION_EXPIRY)) {
         if (s->kept->expiry_us == 0 && m.props.session_expiry_s != 0) {
-            session_end(s, SESSION_CLOSE_PROTOCOL, "session expiry"); /* section 3.14.2.2.2 */
-            return PACKET_ENDED;
+            return packet_refused(s, SESSION_CLOSE_PROTOCOL, /* section 3.14.2.2.2 */
+                                  "session expiry");
         }
         int64_t max_us = s->home->all->conf->session_expiry_max_us;
         int64_t wanted_us = m.props.session_expiry_s * CLOCK_SECOND_US;
         s->kept->expiry_us = wanted_us > max_us ? max_us : wanted_us;
     }
     if (m.reason == MQTT_SUCCESS) {
-        free(s->will); /* [MQTT-3.14.4-3] */
-        s->will = NULL;
+        will_forget(s); /* [MQTT-3.14.4-3] */
     }
-    session_end(s, SESSION_CLOSE_CLIENT, mqtt_reason_words((uint8_t)m.reason));
-    return PACKET_ENDED;
+    return packet_refused(s, SESSION_CLOSE_CLIENT, mqtt_reason_words((uint8_t)m.reason));
 }
 
 static enum packet_end packet_received(struct session *s, const struct mqtt_frame *f)
 {
     if (!session_accepts((enum session_state)s->state, f->type)) {
-        session_end(s, SESSION_CLOSE_PROTOCOL, mqtt_type_words(f->type));
-        return PACKET_ENDED;
+        return packet_refused(s, SESSION_CLOSE_PROTOCOL, mqtt_type_words(f->type));
     }
     switch (f->type) {
     case MQTT_CONNECT:
@@ -90,7 +87,7 @@ static enum packet_end packet_received(struct session *s, const struct mqtt_fram
     case MQTT_PUBACK:
     case MQTT_PUBREC:
     case MQTT_PUBCOMP:
-        return deliver_acknowledged(s, f);
+        return confirm_received(s, f);
     case MQTT_SUBSCRIBE:
         return subscribe_received(s, f);
     case MQTT_UNSUBSCRIBE:
@@ -113,9 +110,7 @@ static enum packet_end packet_received(struct session *s, const struct mqtt_fram
 
 static uint32_t packet_limit(const struct session *s)
 {
-    int64_t limit = s->state == SESSION_WAITING ? s->home->all->conf->packet_max_before_auth_bytes
-                                                : s->home->all->conf->packet_max_bytes;
-    return limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit;
+    return s->state == SESSION_WAITING ? s->limits->packet_max_before_auth : s->limits->packet_max;
 }
 
 /* Searches what came behind the held packet. */
@@ -165,8 +160,7 @@ static enum packet_end frame_refused(struct session *s, enum err e, struct view 
     if (s->state == SESSION_WAITING && e == ERR_LIMIT) {
         return connect_too_large(s, bytes);
     }
-    session_end(s, packet_close_for(e), "packet head");
-    return PACKET_ENDED;
+    return packet_refused(s, packet_close_for(e), "packet head");
 }
 
 /* How much of the front is used up; SIZE_MAX: the session ended. */
@@ -190,7 +184,7 @@ static size_t take_packet(struct session *s, struct view bytes)
     case PACKET_ENDED:
         return SIZE_MAX;
     case PACKET_HELD:
-        if (s->acks_first == NULL && s->scanned == 0) {
+        if (s->acks.first == NULL && s->releases.first == NULL && s->scanned == 0) {
             s->progress_at_us = session_now_us(s); /* the stall begins */
         }
         s->held = true;

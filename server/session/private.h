@@ -3,46 +3,55 @@
  *
  *     sessions.c   start, stop, the way in from net
  *     session.c    one session: made, moved, ended, parked, forgotten
+ *     restore.c    sessions of the server before
  *     slots.c      session_ref <-> session
  *     packet.c     bytes -> packets -> the function for the packet
  *     connect.c    CONNECT, identity, CONNACK
+ *     will.c       the will, taken and sent
  *     attach.c     between a good CONNECT and its CONNACK: the claim and the attach hook
- *     book.c       who holds the session of (device, client id): takeover
+ *     book.c       who holds the session of (device, client id): takeover, numbers
+ *     home.c       what the home loop is told
  *     publish.c    PUBLISH in, QoS 2 in
+ *     alias.c      topic aliases, both ways
  *     acks.c       acknowledgements in arrival order, whatever the order of commits
- *     subscribe.c  SUBSCRIBE, UNSUBSCRIBE, filters
+ *     subscribe.c  SUBSCRIBE, UNSUBSCRIBE
  *     access.c     which topics a device may use
+ *     send.c       the ways in for what goes out: targets and commands
  *     deliver.c    PUBLISH out
+ *     confirm.c    PUBACK, PUBREC, PUBCOMP in
  *     timer.c      keep alive, stalled, expiry
- *     kept.c       what outlives a connection
+ *     kept.h       what outlives a connection
+ *     limits.h     what a peer may ask for
  */
 #pragma once
 
 #include <stdatomic.h>
 
+#include "base/check.h"
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "mqtt/connect.h"
 #include "mqtt/frame.h"
 #include "mqtt/publish.h"
 #include "mqtt/reason.h"
 #include "mqtt/subscribe.h"
 #include "net/net.h"
 #include "net/wheel.h"
-#include "session/ids.h"
+#include "session/acks.h"
+#include "session/book.h"
+#include "session/kept.h"
+#include "session/limits.h"
+#include "session/numbers.h"
 #include "session/sessions.h"
 #include "session/state.h"
+#include "session/target.h"
 
 enum {
-    SESSION_CLIENT_ID_MAX = 128,
-    SESSION_TOPIC_LEVELS_MAX = 16,
-    SESSION_ALIASES_MAX = 16,
-    SESSION_ALIAS_BYTES_MAX = 1024,
-    SESSION_FILTERS_MAX = 50,
-    SESSION_FILTERS_PER_PACKET = 8,
-    SESSION_QUEUE_MAX = 100,           /* deliveries waiting for one session */
-    SESSION_OUT_WINDOW = 20,           /* QoS 1 and 2 under way to a 3.1.1 client */
-    SESSION_OUT_WINDOW_MAX = 100,      /* the same for MQTT 5, whatever it allows */
-    SESSION_OUT_HIGH_BYTES = 65536,    /* deliveries wait while so much is not written */
+    SESSION_COMMANDS_MAX = 100,        /* waiting for one session */
+    SESSION_COMMAND_FILTERS_MAX = 50,  /* whose identifiers a command carries */
+    SESSION_OUT_HIGH_BYTES = 65536,    /* messages wait while so much is not written */
+    SESSION_OUT_ALIASES_MAX = 16,      /* topics of one connection that get an alias */
     SESSION_WINDOW_BYTES = 256 * 1024, /* unacknowledged bytes of one connection */
     SESSION_HOLD_BYTES = 16 * 1024,    /* read on so far behind a held packet, to see PINGREQ */
     SESSION_PER_DEVICE_MAX = 16,
@@ -54,6 +63,7 @@ struct session_io {
     /* Appending never has to be checked: the error stays in the buffer and ends the connection. */
     struct buf *(*out)(struct net_conn *c);
     size_t (*queued)(const struct net_conn *c);
+    void (*tell_drained)(struct net_conn *c);
     void (*read)(struct net_conn *c, bool on);
     void (*again)(struct net_conn *c);
     void (*ready)(struct net_conn *c);
@@ -64,75 +74,42 @@ struct session_io {
     int64_t (*now_us)(void);
 };
 
-struct session_loop;
-
-/* An acknowledgement that is owed, from the packet's arrival until it is sent. Pooled per loop. */
-struct ack {
-    struct ticket ticket;
-    struct mail mail; /* carries it home from the thread that dropped the ticket last */
-    struct session_loop *home;
-    struct session *session; /* NULL: its connection went; the memory waits for the ticket */
-    struct ack *next;
-    uint8_t *answer; /* a SUBACK or UNSUBACK, encoded; NULL: PUBACK or PUBREC of packet_id */
-    uint32_t answer_len;
-    uint32_t bytes; /* of the packet it is for */
-    enum err status;
-    uint16_t packet_id;
-    uint8_t qos;
-    bool ticketed, done;
+struct will {
+    struct message *message;     /* NULL: none */
+    int64_t delay_us, expiry_us; /* see struct session_will */
 };
 
-struct ack_chunk {
-    struct ack_chunk *next;
-    struct ack acks[64];
+struct aliases_in {
+    char **topics; /* limits.aliases_max, or NULL */
 };
 
-/* A delivery on its way out. */
-struct outgoing {
-    struct list link; /* first; in kept.queue or kept.under_way */
-    struct session_delivery *delivery;
-    uint16_t packet_id;
-    uint8_t qos;
-    bool released; /* QoS 2: PUBREC has come, PUBREL is sent */
-    bool again;    /* to be sent again on the new connection */
-};
-
-/* What outlives a connection, and moves to the next one, perhaps on another loop. */
-struct kept {
-    struct session_filter *filters;
-    uint32_t filter_count, filter_cap;
-    uint32_t queue_count, under_way_count;
-    uint32_t again_count;  /* of those under way */
-    struct list queue;     /* struct outgoing, not sent */
-    struct list under_way; /* sent, in order, not acknowledged */
-    struct ids received;   /* QoS 2: PUBLISH taken, PUBREL not come */
-    int64_t expiry_us;     /* 0: ends with its connection */
-    int64_t expires_at_us; /* while there is none */
-    uint16_t last_packet_id;
-    bool announced; /* was ready once: forgotten will be told */
+struct aliases_out {
+    struct alias_out *at; /* the alias is the place, from 1 */
+    uint16_t count, max;
 };
 
 struct session {
     struct session_loop *home;
     struct net_conn *conn; /* NULL: parked, or gone while its claim is under way */
+    const struct session_limits *limits;
     struct device *device; /* held; NULL on the open listener */
     int64_t credential_id;
     char *client_id;
     struct kept *kept;
     struct claim *successor; /* waits for what the session's own claim brings */
-    struct session_will *will;
-    char **aliases; /* SESSION_ALIASES_MAX topics, or NULL */
+    struct will will;
+    struct aliases_in aliases_in;
+    struct aliases_out aliases_out;
     void *user;
-    struct list held_link; /* in home->held while the publish hook is full */
+    struct list held_link; /* in home->held while a hook is full */
     struct wheel_entry timer;
-    struct ack *acks_first;
-    struct ack **acks_last;
-    uint32_t unacked, unacked_qos1, unacked_bytes;
-    int64_t packet_at_us;   /* the last packet came */
-    int64_t progress_at_us; /* the last acknowledgement left, or the first was owed */
+    struct ack_queue acks;     /* for PUBLISH, SUBSCRIBE and UNSUBSCRIBE */
+    struct ack_queue releases; /* PUBREL and PUBCOMP, whose packets have an order of their own */
+    int64_t packet_at_us;      /* the last packet came */
+    int64_t progress_at_us;    /* the last acknowledgement left, or the first was owed */
     int64_t wanted_expiry_us;
     uint32_t slot, generation;
-    uint32_t keep_alive_ms; /* one and a half times */
+    uint32_t keep_alive_ms; /* one and a half times; 0: off */
     uint32_t client_packet_max;
     uint32_t scanned; /* bytes behind the held packet that were searched for PINGREQ */
     uint16_t client_receive_maximum;
@@ -141,7 +118,7 @@ struct session {
     uint8_t version;
     bool open_listener, clean_start, problem_info, assigned_id, expiry_capped;
     bool granted;  /* the claim has come back */
-    bool attached; /* attach was called and detach was not */
+    bool attached; /* opened and attach were called, and detach was not */
     bool asked;    /* attach was called and has not answered: it borrows device and client_id */
     bool present;  /* kept came from an earlier connection */
     bool held;     /* the first packet in the buffer has to wait */
@@ -164,7 +141,6 @@ struct session_loop {
     struct ack *free_acks;
     struct ack_chunk *ack_chunks;
     int64_t acks_out; /* not in the free list */
-    struct map book;  /* of the devices at home on this loop: see book.c */
     struct mail resume_mail, drain_mail;
     atomic_bool resume_posted;
     bool draining;
@@ -175,7 +151,9 @@ struct sessions {
     struct sessions_auth auth;
     struct session_hooks hooks;
     const struct session_io *io;
+    struct session_limits device_limits, open_limits;
     struct net *net;
+    struct book book; /* of the home loop */
     uint32_t loop_count;
     struct session_loop *loops;
     atomic_int_fast64_t live; /* sessions with a connection */
@@ -198,6 +176,19 @@ static inline void session_post(struct sessions *all, uint32_t loop, struct mail
 {
     all->io->post(all, loop, m);
 }
+static inline struct buf *session_out(struct session *s)
+{
+    return s->home->all->io->out(s->conn);
+}
+/* Takes and sends packets. Not while it ends: then there is no connection any more. */
+static inline bool session_is_ready(const struct session *s)
+{
+    return s->state == SESSION_READY && s->conn != NULL;
+}
+static inline struct mqtt_source session_source(const struct session *s)
+{
+    return (struct mqtt_source){(enum mqtt_version)s->version, MQTT_FROM_CLIENT, s->limits->mqtt};
+}
 
 /* slots.c */
 NODISCARD enum err slots_put(struct session_loop *l, struct session *s);
@@ -208,7 +199,9 @@ struct session *slots_get_any(struct session_loop *l, struct session_ref ref);
 
 /* session.c */
 struct session *session_open(struct session_loop *l, struct net_conn *c, bool open_listener);
+struct session *session_new(struct session_loop *l, bool open_listener); /* NULL: memory */
 void session_move(struct session *s, enum session_state to);
+void session_park(struct session *s, int64_t expires_at_us);
 /* Tells the client, closes the connection, tells the hooks; then the session is parked, gone, or
  * waits for its claim. Not to be touched afterwards. */
 void session_end(struct session *s, enum session_close why, const char *detail);
@@ -225,6 +218,7 @@ void session_settle(struct session *s); /* the claim has come and the connection
 size_t session_data(struct session *s, struct view bytes);
 void session_unhold(struct session *s); /* offers the held packet again */
 enum session_close packet_close_for(enum err e);
+enum packet_end packet_refused(struct session *s, enum session_close why, const char *detail);
 
 /* connect.c */
 enum packet_end connect_received(struct session *s, const struct mqtt_frame *f);
@@ -233,70 +227,73 @@ enum packet_end connect_refuse(struct session *s, enum mqtt_version version,
                                enum mqtt_reason reason, const char *detail);
 NODISCARD enum err connect_accept(struct session *s); /* sends the CONNACK */
 
-/* attach.c, book.c */
-struct claim {
-    struct mail mail;
-    struct sessions *all;
-    struct session_ref to;   /* who claims */
-    struct session_ref from; /* who holds */
-    struct kept *kept;
-    int32_t device_id;
-    bool clean_start;
-    bool evict; /* nobody claims: the holder is one session too many */
-    uint16_t client_id_len;
-    uint8_t client_id[];
-};
-NODISCARD enum err book_claim(struct session *s);
-void book_release(struct session *s);
-void book_free(struct session_loop *l);
-void book_answer(struct claim *c, struct kept *kept); /* the holder has yielded; takes c */
-enum session_close book_close(const struct claim *c); /* why the holder of c ends */
-void attach_granted(struct session *s, struct kept *kept);
+/* will.c */
+/* ERR_DENIED: not this topic; ERR_TYPE: the payload is not the text it says; ERR_NOMEM. */
+NODISCARD enum err will_take(struct session *s, const struct mqtt_connect *m);
+void will_send(struct session *s, bool persistent); /* the connection ended */
+void will_forget(struct session *s);
+
+/* attach.c, home.c */
+void attach_granted(struct session *s, struct kept *kept, int64_t number);
+NODISCARD enum err home_opened(const struct session *s);
+void home_parted(const struct session *s);
 
 /* publish.c */
 enum packet_end publish_received(struct session *s, const struct mqtt_frame *f);
 enum packet_end publish_released(struct session *s, const struct mqtt_frame *f); /* PUBREL */
 /* Puts the answer to a publish into the output. False: the session ended. */
-bool publish_acknowledge(struct session *s, const struct ack *a);
-void publish_forget_aliases(struct session *s);
+NODISCARD bool publish_acknowledge(struct session *s, const struct ack *a);
+void publish_completed(struct session *s, uint16_t packet_id); /* PUBCOMP is due */
 
-/* acks.c */
-struct ack *acks_take(struct session_loop *l); /* NULL: out of memory */
-void acks_give_back(struct ack *a);            /* unused */
-void acks_push(struct session *s, struct ack *a);
-/* Sends what is due. False: the session ended. */
-NODISCARD bool acks_flush(struct session *s);
-void acks_drop_all(struct session *s); /* the connection is gone */
-void acks_free(struct session_loop *l);
+/* alias.c */
+NODISCARD enum err alias_in_resolve(struct session *s, struct mqtt_publish *m);
+struct alias {
+    uint16_t number; /* 0: none */
+    bool known;      /* the client has seen it: the topic is left out */
+};
+struct alias alias_out_find(const struct session *s, struct view topic);
+void alias_out_add(struct session *s, struct view topic); /* it was sent with the next number */
+void alias_forget_all(struct session *s);
 
 /* subscribe.c */
 enum packet_end subscribe_received(struct session *s, const struct mqtt_frame *f);
 enum packet_end unsubscribe_received(struct session *s, const struct mqtt_frame *f);
-/* A copy of what was stored, less what the device may not have any more. */
+void subscribe_acknowledge(struct session *s, const struct ack *a);
+/* A copy of what was stored. */
 NODISCARD enum err subscribe_restore(struct session *s, const struct session_filter *filters,
                                      uint32_t count);
+/* Gives up what the device may not have any more. */
+void subscribe_check(struct session *s);
 
 /* access.c */
-bool access_may_publish(const struct session *s, struct view topic);
+enum access { ACCESS_DENIED, ACCESS_DEVICE_API, ACCESS_ROUTED };
+enum access access_publish(const struct device *device, struct view topic);
+enum access access_of_publish(const struct session *s, struct view topic);
 bool access_may_subscribe(const struct session *s, struct view filter);
+bool access_may_receive(const struct session *s, struct view topic); /* what others publish */
 
 /* deliver.c */
-enum packet_end deliver_acknowledged(struct session *s, const struct mqtt_frame *f);
+/* One message to a session that may have a connection. Takes no hold of t's. */
+enum err deliver_target(struct session *s, int64_t number, const struct session_target *t);
+enum err deliver_queued(struct session *s, int64_t number, struct outgoing *o); /* takes o */
 void deliver_pump(struct session *s);   /* sends what may be sent */
 void deliver_resume(struct session *s); /* what was under way goes first, again, in order */
-/* Ends what has expired; when the next does, or CLOCK_NONE. */
-int64_t deliver_expire(struct session *s, int64_t now_us);
+void deliver_end(struct session *s, struct outgoing *o, enum err status); /* was under way */
+/* How a command matches the session's filters; identifiers may be NULL. */
+struct match {
+    bool found;
+    uint8_t qos;
+    uint32_t identifier_count;
+};
+struct match deliver_match(struct session *s, struct view topic,
+                           uint32_t ret_identifiers[SESSION_COMMAND_FILTERS_MAX]);
+
+/* confirm.c */
+enum packet_end confirm_received(struct session *s, const struct mqtt_frame *f);
+/* PUBREL, when it may leave. An error: nothing has happened. */
+NODISCARD enum err confirm_release(struct session *s, struct outgoing *o);
+void confirm_released(struct session *s, uint16_t packet_id); /* PUBREL is due */
 
 /* timer.c */
 void timer_update(struct session *s);
 void timer_fire(void *arg, struct wheel_entry *e);
-
-/* kept.c */
-struct kept *kept_new(void);
-void kept_free(struct sessions *all, struct kept *k); /* its deliveries end with ERR_CLOSED */
-void kept_clear_filters(struct kept *k);
-struct session_filter *kept_filter(struct kept *k, struct view filter); /* or NULL */
-NODISCARD enum err kept_set_filter(struct kept *k, struct view filter, uint8_t options,
-                                   uint32_t identifier);
-bool kept_remove_filter(struct kept *k, struct view filter);
-void kept_end_delivery(struct sessions *all, struct outgoing *o, enum err status); /* unlinks */

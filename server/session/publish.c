@@ -1,155 +1,119 @@
-#include "mqtt/publish.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/clock.h"
 #include "base/counter.h"
 #include "base/log.h"
 #include "mqtt/ack.h"
-#include "mqtt/topic.h"
 #include "session/private.h"
 
 /*
- * Happy path: PUBLISH -> allowed -> publish hook takes the ticket -> commit -> PUBACK.
+ * Happy path: PUBLISH -> allowed -> a hook takes the ticket -> commit -> PUBACK. The hook is
+ * publish for the topics of the device API, and route for what goes to others.
  *
  * QoS 2: the packet id is remembered from the PUBLISH to its PUBREL ("method A" without the
  * message: it was handed on at once), so that a repeated PUBLISH is answered and not handed on.
  *
- * What an error means for the client is the table `verdicts`. A fault that may pass is never
+ * What an error means for the client is the table `answers`. A fault that may pass is never
  * answered with a reason code: MQTT 5 would take that for an acknowledgement [MQTT-4.4.0-2]. The
  * connection is closed instead, which is the only way to ask for the message again.
  */
 
-enum verdict { VERDICT_STORED, VERDICT_REJECTED, VERDICT_DENIED, VERDICT_AGAIN };
+enum verdict { VERDICT_STORED, VERDICT_ANSWERED, VERDICT_DENIED, VERDICT_AGAIN };
 
-static enum verdict verdict_of(enum err e)
+struct answer {
+    enum verdict verdict;
+    enum mqtt_reason reason; /* for MQTT 5; 3.1.1 knows success only */
+};
+
+static struct answer answer_to(enum err e)
 {
     static const struct {
         enum err err;
-        enum verdict verdict;
-    } verdicts[] = {
-        {ERR_OK, VERDICT_STORED},          {ERR_EXISTS, VERDICT_REJECTED},
-        {ERR_MALFORMED, VERDICT_REJECTED}, {ERR_TYPE, VERDICT_REJECTED},
-        {ERR_RANGE, VERDICT_REJECTED},     {ERR_LIMIT, VERDICT_REJECTED},
-        {ERR_UTF8, VERDICT_REJECTED},      {ERR_UNKNOWN_NAME, VERDICT_REJECTED},
-        {ERR_SYNTAX, VERDICT_REJECTED},    {ERR_DENIED, VERDICT_DENIED},
+        struct answer answer;
+    } answers[] = {
+        {ERR_OK, {VERDICT_STORED, MQTT_SUCCESS}},
+        {ERR_NOT_FOUND, {VERDICT_ANSWERED, MQTT_NO_MATCHING_SUBSCRIBERS}},
+        {ERR_QUOTA, {VERDICT_ANSWERED, MQTT_QUOTA_EXCEEDED}},
+        {ERR_EXISTS, {VERDICT_ANSWERED, MQTT_PAYLOAD_FORMAT_INVALID}},
+        {ERR_MALFORMED, {VERDICT_ANSWERED, MQTT_PAYLOAD_FORMAT_INVALID}},
+        {ERR_TYPE, {VERDICT_ANSWERED, MQTT_PAYLOAD_FORMAT_INVALID}},
+        {ERR_RANGE, {VERDICT_ANSWERED, MQTT_PAYLOAD_FORMAT_INVALID}},
+        {ERR_LIMIT, {VERDICT_ANSWERED, MQTT_PAYLOAD_FORMAT_INVALID}},
+        {ERR_UTF8, {VERDICT_ANSWERED, MQTT_PAYLOAD_FORMAT_INVALID}},
+        {ERR_UNKNOWN_NAME, {VERDICT_ANSWERED, MQTT_PAYLOAD_FORMAT_INVALID}},
+        {ERR_SYNTAX, {VERDICT_ANSWERED, MQTT_PAYLOAD_FORMAT_INVALID}},
+        {ERR_DENIED, {VERDICT_DENIED, MQTT_NOT_AUTHORIZED}},
     };
-    for (size_t i = 0; i < COUNT_OF(verdicts); i++) {
-        if (verdicts[i].err == e) {
-            return verdicts[i].verdict;
+    for (size_t i = 0; i < COUNT_OF(answers); i++) {
+        if (answers[i].err == e) {
+            return answers[i].answer;
         }
     }
-    return VERDICT_AGAIN;
+    return (struct answer){.verdict = VERDICT_AGAIN};
+}
+
+static enum err remember(struct kept *k, uint16_t packet_id, bool routed)
+{
+    enum err e = routed ? ids_add(&k->routed, packet_id) : ERR_OK;
+    return e == ERR_OK ? ids_add(&k->received, packet_id) : e;
+}
+
+static void forget(struct kept *k, uint16_t packet_id)
+{
+    (void)ids_remove(&k->received, packet_id);
+    (void)ids_remove(&k->routed, packet_id);
 }
 
 /* With the words for the error if the client wants them and they fit. */
-static void say_reason(struct session *s, enum mqtt_type type, uint16_t packet_id,
-                       enum mqtt_reason reason, enum err why)
+static void say_reason(struct session *s, const struct ack *a, enum mqtt_reason reason)
 {
-    struct buf *out = s->home->all->io->out(s->conn);
-    struct mqtt_ack m = {.packet_id = packet_id, .reason = reason};
-    if (s->problem_info) {
-        MQTT_SET(&m.props, REASON_STRING, reason_string, view_str(err_words(why)));
+    struct buf *out = session_out(s);
+    struct mqtt_ack m = {.packet_id = a->packet_id, .reason = reason};
+    bool refused = reason >= MQTT_UNSPECIFIED_ERROR;
+    if (s->problem_info && refused) {
+        MQTT_SET(&m.props, REASON_STRING, reason_string, view_str(err_words(a->status)));
     }
     size_t start = out->len;
-    enum err e = mqtt_ack_encode(out, type, MQTT_50, &m);
+    enum err e = mqtt_ack_encode(out, (enum mqtt_type)a->type, MQTT_50, &m);
     if (e == ERR_OK && out->len - start > s->client_packet_max) {
         out->len = start; /* [MQTT-3.4.2-2] */
         m.props.present = 0;
-        (void)!mqtt_ack_encode(out, type, MQTT_50, &m);
+        (void)!mqtt_ack_encode(out, (enum mqtt_type)a->type, MQTT_50, &m);
     }
-}
-
-static bool acknowledge(struct session *s, const struct ack *a)
-{
-    enum mqtt_type type = a->qos == 2 ? MQTT_PUBREC : MQTT_PUBACK;
-    enum verdict verdict = verdict_of(a->status);
-    bool v5 = s->version == MQTT_50;
-    if (verdict == VERDICT_AGAIN) {
-        session_end(s, SESSION_CLOSE_NOT_STORED, err_words(a->status));
-        return false;
+    if (a->type == MQTT_PUBREC && refused) {
+        forget(s->kept, a->packet_id); /* which ends the exchange */
     }
-    if (verdict == VERDICT_DENIED && !v5) {
-        session_end(s, SESSION_CLOSE_TOPIC_DENIED, NULL); /* [MQTT-3.3.5-2] of 3.1.1 */
-        return false;
-    }
-    if (verdict == VERDICT_STORED || !v5) {
-        (void)!mqtt_ack_encode_plain(s->home->all->io->out(s->conn), type, a->packet_id);
-        return true;
-    }
-    if (a->qos == 2) {
-        (void)ids_remove(&s->kept->received, a->packet_id); /* a refusal ends the exchange */
-    }
-    say_reason(s, type, a->packet_id,
-               verdict == VERDICT_DENIED ? MQTT_NOT_AUTHORIZED : MQTT_PAYLOAD_FORMAT_INVALID,
-               a->status);
-    return true;
 }
 
 bool publish_acknowledge(struct session *s, const struct ack *a)
 {
-    if (a->answer == NULL) {
-        return acknowledge(s, a);
-    }
-    if (a->status != ERR_OK) {
+    struct answer answer = answer_to(a->status);
+    bool v5 = s->version == MQTT_50;
+    if (answer.verdict == VERDICT_AGAIN) {
         session_end(s, SESSION_CLOSE_NOT_STORED, err_words(a->status));
         return false;
     }
-    buf_put(s->home->all->io->out(s->conn), a->answer, a->answer_len);
+    if (answer.verdict == VERDICT_DENIED && !v5) {
+        session_end(s, SESSION_CLOSE_TOPIC_DENIED, NULL); /* [MQTT-3.3.5-2] of 3.1.1 */
+        return false;
+    }
+    if (answer.verdict == VERDICT_STORED || !v5) {
+        (void)!mqtt_ack_encode_plain(session_out(s), (enum mqtt_type)a->type, a->packet_id);
+    } else {
+        say_reason(s, a, answer.reason);
+    }
     return true;
-}
-
-void publish_forget_aliases(struct session *s)
-{
-    for (int i = 0; s->aliases != NULL && i < SESSION_ALIASES_MAX; i++) {
-        free(s->aliases[i]);
-    }
-    free(s->aliases);
-    s->aliases = NULL;
-}
-
-/* Section 3.3.2.3.4. The table costs nothing until a client uses it. */
-static enum err resolve_alias(struct session *s, struct mqtt_publish *m)
-{
-    uint16_t alias = m->props.topic_alias;
-    if (alias > SESSION_ALIASES_MAX) {
-        return ERR_RANGE;
-    }
-    if (m->topic.len == 0) {
-        if (s->aliases == NULL || s->aliases[alias - 1] == NULL) {
-            return ERR_NOT_FOUND;
-        }
-        m->topic = view_str(s->aliases[alias - 1]);
-        return ERR_OK;
-    }
-    if (m->topic.len > SESSION_ALIAS_BYTES_MAX) {
-        return ERR_LIMIT;
-    }
-    if (s->aliases == NULL) {
-        s->aliases = calloc(SESSION_ALIASES_MAX, sizeof(*s->aliases));
-    }
-    char *copy = s->aliases == NULL ? NULL : strndup((const char *)m->topic.data, m->topic.len);
-    if (copy == NULL) {
-        return ERR_NOMEM;
-    }
-    free(s->aliases[alias - 1]);
-    s->aliases[alias - 1] = copy;
-    return ERR_OK;
-}
-
-static enum packet_end publish_refused(struct session *s, enum session_close why,
-                                       const char *detail)
-{
-    session_end(s, why, detail);
-    return PACKET_ENDED;
 }
 
 /* Owed from now on, and perhaps answered at once. */
 static enum packet_end owe(struct session *s, struct ack *a)
 {
-    acks_push(s, a);
-    return acks_flush(s) ? PACKET_TAKEN : PACKET_ENDED;
+    acks_push(s, &s->acks, a);
+    return acks_flush(s, &s->acks) ? PACKET_TAKEN : PACKET_ENDED;
+}
+
+static enum packet_end answered(struct session *s, struct ack *a, enum err status)
+{
+    a->status = status;
+    a->done = true;
+    return owe(s, a);
 }
 
 static enum packet_end publish_denied(struct session *s, const struct mqtt_publish *m,
@@ -157,15 +121,11 @@ static enum packet_end publish_denied(struct session *s, const struct mqtt_publi
 {
     counter_add(COUNTER_PUBLISHES_DENIED, 1);
     LOG(LOG_DEBUG, "publish_denied", LOG_S("client_id", s->client_id), LOG_V("topic", m->topic));
-    if (m->qos == 0) {
-        return PACKET_TAKEN;
-    }
-    a->status = ERR_DENIED;
-    a->done = true;
-    return owe(s, a);
+    return m->qos == 0 ? PACKET_TAKEN : answered(s, a, ERR_DENIED);
 }
 
-static enum packet_end hand_on(struct session *s, const struct mqtt_publish *m, struct ack *a)
+/* To the hook it is for. */
+static enum err offer(struct session *s, const struct mqtt_publish *m, bool routed, struct ack *a)
 {
     const struct session_hooks *h = &s->home->all->hooks;
     const struct session_publish p = {
@@ -178,19 +138,30 @@ static enum packet_end hand_on(struct session *s, const struct mqtt_publish *m, 
         .received_at_us = clock_wall_us(),
         .props = &m->props,
     };
-    if (m->qos == 2 && ids_add(&s->kept->received, m->packet_id) != ERR_OK) {
-        acks_give_back(a);
-        return publish_refused(s, SESSION_CLOSE_MEMORY, NULL);
+    struct ticket *t = a == NULL ? NULL : &a->ticket;
+    if (routed && h->route != NULL) {
+        return h->route(h->arg, s, &p, t);
     }
     /* Before the hook: a commit on another thread may be counted as soon as it returns. */
     counter_message_received(1);
-    enum err e = h->publish(h->arg, s, &p, a == NULL ? NULL : &a->ticket);
+    enum err e = h->publish(h->arg, s, &p, t);
     if (e != ERR_OK) {
         counter_message_received(-1);
     }
+    return e;
+}
+
+static enum packet_end hand_on(struct session *s, const struct mqtt_publish *m, bool routed,
+                               struct ack *a)
+{
+    if (m->qos == 2 && remember(s->kept, m->packet_id, routed) != ERR_OK) {
+        acks_give_back(a);
+        return packet_refused(s, SESSION_CLOSE_MEMORY, NULL);
+    }
+    enum err e = offer(s, m, routed, a);
     if (e == ERR_FULL) {
         if (m->qos == 2) {
-            (void)ids_remove(&s->kept->received, m->packet_id);
+            forget(s->kept, m->packet_id);
         }
         if (a != NULL) {
             acks_give_back(a);
@@ -202,30 +173,24 @@ static enum packet_end hand_on(struct session *s, const struct mqtt_publish *m, 
         return PACKET_TAKEN;
     }
     if (e != ERR_OK) {
-        a->status = e;
-        a->done = true;
-        return owe(s, a);
+        return answered(s, a, e);
     }
     a->ticketed = true;
-    acks_push(s, a);
-    ticket_drop(&a->ticket, ERR_OK); /* our own hold */
-#ifdef MUTANT_ACK_BEFORE_COMMIT
-    return acks_flush(s) ? PACKET_TAKEN : PACKET_ENDED;
-#else
-    return PACKET_TAKEN;
-#endif
+    acks_push(s, &s->acks, a);
+    acks_let_go_now(a, ERR_OK);
+    return acks_flush(s, &s->acks) ? PACKET_TAKEN : PACKET_ENDED;
 }
 
 static bool window_full(const struct session *s)
 {
-    return s->unacked >= s->home->all->conf->unacked_messages_max ||
-           s->unacked_bytes >= SESSION_WINDOW_BYTES;
+    return s->acks.count >= s->home->all->conf->unacked_messages_max ||
+           s->acks.bytes >= SESSION_WINDOW_BYTES;
 }
 
 static bool quota_exceeded(const struct session *s)
 {
     return s->version == MQTT_50 &&
-           s->unacked_qos1 + s->kept->received.count >= s->home->all->conf->receive_maximum;
+           s->acks.publishes + s->kept->received.count >= s->limits->receive_maximum;
 }
 
 static enum packet_end publish_acked(struct session *s, const struct mqtt_publish *m,
@@ -233,63 +198,106 @@ static enum packet_end publish_acked(struct session *s, const struct mqtt_publis
 {
     bool repeated = m->qos == 2 && ids_has(&s->kept->received, m->packet_id);
     if (!repeated && quota_exceeded(s)) {
-        return publish_refused(s, SESSION_CLOSE_RECEIVE_MAXIMUM, NULL); /* section 4.9 */
+        return packet_refused(s, SESSION_CLOSE_RECEIVE_MAXIMUM, NULL); /* section 4.9 */
     }
     if (window_full(s)) {
         return PACKET_HELD;
     }
     struct ack *a = acks_take(s->home);
     if (a == NULL) {
-        return publish_refused(s, SESSION_CLOSE_MEMORY, NULL);
+        return packet_refused(s, SESSION_CLOSE_MEMORY, NULL);
     }
     a->packet_id = m->packet_id;
-    a->qos = m->qos;
+    a->type = m->qos == 2 ? MQTT_PUBREC : MQTT_PUBACK;
     a->bytes = bytes;
     if (repeated) {
         /* It has its turn behind the first one: PUBREC never leaves before the commit. */
-        a->done = true;
-        return owe(s, a);
+        return answered(s, a, ERR_OK);
     }
-    return access_may_publish(s, m->topic) ? hand_on(s, m, a) : publish_denied(s, m, a);
+    if (mqtt_publish_check_payload(m) != ERR_OK) {
+        return answered(s, a, ERR_TYPE);
+    }
+    enum access access = access_of_publish(s, m->topic);
+    return access == ACCESS_DENIED ? publish_denied(s, m, a)
+                                   : hand_on(s, m, access == ACCESS_ROUTED, a);
+}
+
+static enum packet_end publish_plain(struct session *s, const struct mqtt_publish *m)
+{
+    if (mqtt_publish_check_payload(m) != ERR_OK) {
+        return packet_refused(s, SESSION_CLOSE_PAYLOAD_FORMAT, NULL); /* section 3.3.2.3.2 */
+    }
+    enum access access = access_of_publish(s, m->topic);
+    return access == ACCESS_DENIED ? publish_denied(s, m, NULL)
+                                   : hand_on(s, m, access == ACCESS_ROUTED, NULL);
 }
 
 enum packet_end publish_received(struct session *s, const struct mqtt_frame *f)
 {
-    const struct mqtt_source from = {(enum mqtt_version)s->version, MQTT_FROM_CLIENT,
-                                     mqtt_limits_default};
+    const struct mqtt_source from = session_source(s);
     struct mqtt_publish m;
     enum err e = mqtt_publish_decode(f->head, f->body, &from, &m);
     if (e != ERR_OK) {
-        return publish_refused(s, packet_close_for(e), "PUBLISH");
+        return packet_refused(s, packet_close_for(e), "PUBLISH");
     }
-    if (mqtt_has(&m.props, MQTT_PROP_TOPIC_ALIAS) && resolve_alias(s, &m) != ERR_OK) {
-        return publish_refused(s, SESSION_CLOSE_TOPIC_ALIAS, NULL);
+    if (mqtt_has(&m.props, MQTT_PROP_TOPIC_ALIAS) && alias_in_resolve(s, &m) != ERR_OK) {
+        return packet_refused(s, SESSION_CLOSE_TOPIC_ALIAS, NULL);
     }
-    if (m.retain && s->version == MQTT_50) {
-        return publish_refused(s, SESSION_CLOSE_RETAIN, NULL); /* [MQTT-3.2.2-14] */
+    return m.qos > 0 ? publish_acked(s, &m, (uint32_t)f->total) : publish_plain(s, &m);
+}
+
+void publish_completed(struct session *s, uint16_t packet_id)
+{
+    forget(s->kept, packet_id);
+    (void)!mqtt_ack_encode_plain(session_out(s), MQTT_PUBCOMP, packet_id);
+}
+
+/* Of a publish that route took: PUBCOMP follows when the router has forgotten the packet id. */
+static enum packet_end release_routed(struct session *s, uint16_t packet_id)
+{
+    const struct session_hooks *h = &s->home->all->hooks;
+    if (s->releases.count >= s->home->all->conf->unacked_messages_max) {
+        return PACKET_HELD;
     }
-    if (m.qos > 0) {
-        return publish_acked(s, &m, (uint32_t)f->total);
+    struct ack *a = acks_take(s->home);
+    if (a == NULL) {
+        return packet_refused(s, SESSION_CLOSE_MEMORY, NULL);
     }
-    return access_may_publish(s, m.topic) ? hand_on(s, &m, NULL) : publish_denied(s, &m, NULL);
+    a->packet_id = packet_id;
+    a->type = MQTT_PUBCOMP;
+    enum err e = h->released(h->arg, s, packet_id, &a->ticket);
+    if (e != ERR_OK) {
+        acks_give_back(a);
+    }
+    if (e == ERR_FULL) {
+        list_push_back(&s->home->held, &s->held_link);
+        return PACKET_HELD;
+    }
+    if (e != ERR_OK) {
+        return packet_refused(s, SESSION_CLOSE_NOT_STORED, err_words(e));
+    }
+    a->ticketed = true;
+    acks_push(s, &s->releases, a);
+    acks_let_go_now(a, ERR_OK);
+    return acks_flush(s, &s->releases) ? PACKET_TAKEN : PACKET_ENDED;
 }
 
 enum packet_end publish_released(struct session *s, const struct mqtt_frame *f)
 {
-    const struct mqtt_source from = {(enum mqtt_version)s->version, MQTT_FROM_CLIENT,
-                                     mqtt_limits_default};
+    const struct mqtt_source from = session_source(s);
     struct mqtt_ack m;
     enum err e = mqtt_ack_decode(MQTT_PUBREL, f->body, &from, &m);
     if (e != ERR_OK) {
-        return publish_refused(s, packet_close_for(e), "PUBREL");
+        return packet_refused(s, packet_close_for(e), "PUBREL");
     }
-    struct buf *out = s->home->all->io->out(s->conn);
-    bool known = ids_remove(&s->kept->received, m.packet_id);
-    if (known || s->version == MQTT_311) {
-        (void)!mqtt_ack_encode_plain(out, MQTT_PUBCOMP, m.packet_id);
+    if (ids_has(&s->kept->routed, m.packet_id) && s->home->all->hooks.released != NULL) {
+        return release_routed(s, m.packet_id);
+    }
+    if (ids_has(&s->kept->received, m.packet_id) || s->version == MQTT_311) {
+        publish_completed(s, m.packet_id);
         return PACKET_TAKEN;
     }
     const struct mqtt_ack answer = {.packet_id = m.packet_id, .reason = MQTT_PACKET_ID_NOT_FOUND};
-    (void)!mqtt_ack_encode(out, MQTT_PUBCOMP, MQTT_50, &answer);
+    (void)!mqtt_ack_encode(session_out(s), MQTT_PUBCOMP, MQTT_50, &answer);
     return PACKET_TAKEN;
 }

@@ -1,6 +1,5 @@
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/counter.h"
 #include "base/log.h"
 #include "mqtt/control.h"
@@ -46,7 +45,7 @@ void session_move(struct session *s, enum session_state to)
     s->state = (uint8_t)to;
 }
 
-struct session *session_open(struct session_loop *l, struct net_conn *c, bool open_listener)
+struct session *session_new(struct session_loop *l, bool open_listener)
 {
     struct session *s = calloc(1, sizeof(*s));
     if (s == NULL || slots_put(l, s) != ERR_OK) {
@@ -54,22 +53,29 @@ struct session *session_open(struct session_loop *l, struct net_conn *c, bool op
         return NULL;
     }
     s->home = l;
-    s->conn = c;
     s->open_listener = open_listener;
-    s->acks_last = &s->acks_first;
-    s->state = SESSION_WAITING;
-    if (l->draining) {
-        s->conn = NULL;
-        session_free(s);
+    s->limits = open_listener ? &l->all->open_limits : &l->all->device_limits;
+    s->client_packet_max = UINT32_MAX;
+    ack_queue_init(&s->acks);
+    ack_queue_init(&s->releases);
+    return s;
+}
+
+struct session *session_open(struct session_loop *l, struct net_conn *c, bool open_listener)
+{
+    struct session *s = l->draining ? NULL : session_new(l, open_listener);
+    if (s == NULL) {
         return NULL;
     }
+    s->conn = c;
+    s->state = SESSION_WAITING;
     atomic_fetch_add(&l->all->live, 1);
     return s;
 }
 
 void session_free(struct session *s)
 {
-    CHECK(s->acks_first == NULL && s->conn == NULL);
+    CHECK(s->acks.first == NULL && s->releases.first == NULL && s->conn == NULL);
     wheel_cancel(&s->timer);
     slots_remove(s);
     if (list_linked(&s->held_link)) {
@@ -77,9 +83,9 @@ void session_free(struct session *s)
     }
     kept_free(s->home->all, s->kept);
     device_drop(s->device);
-    free(s->will);
-    publish_forget_aliases(s);
-    free(s->successor);
+    will_forget(s);
+    alias_forget_all(s);
+    book_drop_claim(s->successor);
     free(s->client_id);
     free(s->user);
     free(s);
@@ -92,7 +98,7 @@ static void say_disconnect(struct session *s, enum session_close why)
         return;
     }
     const struct mqtt_disconnect m = {.reason = (enum mqtt_reason)closes[why].reason};
-    (void)!mqtt_disconnect_encode(s->home->all->io->out(s->conn), MQTT_50, &m);
+    (void)!mqtt_disconnect_encode(session_out(s), MQTT_50, &m);
 }
 
 static void log_closed(const struct session *s, enum session_close why, const char *detail)
@@ -106,7 +112,7 @@ static void log_closed(const struct session *s, enum session_close why, const ch
 
 static enum session_end end_for(const struct session *s, enum session_close why)
 {
-    if (s->will != NULL) {
+    if (s->will.message != NULL) {
         return SESSION_END_WILL;
     }
     return why == SESSION_CLOSE_CLIENT || why == SESSION_CLOSE_LOST ? SESSION_END_CLIENT
@@ -140,16 +146,22 @@ static void disconnect(struct session *s, enum session_close why, const char *de
     if (list_linked(&s->held_link)) {
         list_remove(&s->held_link);
     }
-    publish_forget_aliases(s);
+    alias_forget_all(s);
+    if (s->state != SESSION_READY && s->state != SESSION_DRAINING) {
+        will_forget(s); /* it is for connections that were accepted */
+    }
     if (s->attached) {
         s->attached = false;
+        enum session_end end = end_for(s, why);
+        will_send(s, persistent);
+        if (persistent) {
+            home_parted(s);
+        }
         if (all->hooks.detach != NULL) {
-            all->hooks.detach(all->hooks.arg, session_ref(s), s->device, s->client_id,
-                              end_for(s, why), persistent);
+            all->hooks.detach(all->hooks.arg, session_ref(s), s->device, s->client_id, end,
+                              persistent);
         }
     }
-    free(s->will);
-    s->will = NULL;
 }
 
 static bool survives(const struct session *s, enum session_close why)
@@ -158,10 +170,10 @@ static bool survives(const struct session *s, enum session_close why)
            why != SESSION_CLOSE_SESSIONS_MAX;
 }
 
-static void park(struct session *s)
+void session_park(struct session *s, int64_t expires_at_us)
 {
     session_move(s, SESSION_PARKED);
-    s->kept->expires_at_us = session_now_us(s) + s->kept->expiry_us;
+    s->kept->expires_at_us = expires_at_us;
     wheel_set(&s->home->wheel, &s->timer, s->kept->expires_at_us);
     timer_update(s);
 }
@@ -174,7 +186,7 @@ void session_end(struct session *s, enum session_close why, const char *detail)
         return; /* attach_granted() comes and finds no connection */
     }
     if (persistent) {
-        park(s);
+        session_park(s, session_now_us(s) + s->kept->expiry_us);
         return;
     }
     session_forget(s);
@@ -183,7 +195,7 @@ void session_end(struct session *s, enum session_close why, const char *detail)
 void session_settle(struct session *s)
 {
     if (survives(s, SESSION_CLOSE_LOST)) {
-        park(s);
+        session_park(s, session_now_us(s) + s->kept->expiry_us);
         return;
     }
     session_forget(s);
@@ -219,10 +231,13 @@ static void bury(struct session *s)
 
 void session_forget(struct session *s)
 {
+    struct kept *kept = s->kept;
+    tell_forgotten(s);
+    s->kept = NULL;
+    kept_free(s->home->all, kept); /* its targets end before their number does */
     if (s->granted) {
         book_release(s);
     }
-    tell_forgotten(s);
     bury(s);
 }
 
@@ -249,7 +264,7 @@ void session_drain(struct session *s)
     if (s->conn == NULL) {
         return;
     }
-    if (s->state != SESSION_READY || s->acks_first == NULL) {
+    if (s->state != SESSION_READY || s->acks.first == NULL) {
         session_end(s, SESSION_CLOSE_STOP, NULL);
         return;
     }
@@ -286,4 +301,14 @@ void **session_user(struct session *s)
 bool session_is_v5(const struct session *s)
 {
     return s->version == MQTT_50;
+}
+
+int64_t session_number(const struct session *s)
+{
+    return s->kept == NULL || !s->granted ? 0 : s->kept->number;
+}
+
+bool session_outlives(const struct session *s)
+{
+    return s->kept != NULL && s->kept->expiry_us > 0;
 }

@@ -1,7 +1,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "base/clock.h"
 #include "base/counter.h"
 #include "base/log.h"
 #include "session/private.h"
@@ -24,6 +23,7 @@ static void post_net(struct sessions *all, uint32_t loop, struct mail *m)
 static const struct session_io net_io = {
     .out = net_conn_out,
     .queued = net_conn_queued,
+    .tell_drained = net_conn_tell_drained,
     .read = net_conn_read,
     .again = net_conn_again,
     .ready = net_conn_ready,
@@ -69,6 +69,8 @@ enum err sessions_init(struct sessions *all, uint32_t loop_count)
         return ERR_NOMEM;
     }
     all->loop_count = loop_count;
+    all->device_limits = session_limits_of_devices(all->conf);
+    all->open_limits = session_limits_of_open_listener(all->conf);
     for (uint32_t i = 0; i < loop_count; i++) {
         struct session_loop *l = &all->loops[i];
         l->all = all;
@@ -76,7 +78,6 @@ enum err sessions_init(struct sessions *all, uint32_t loop_count)
         l->free_slot = UINT32_MAX;
         list_init(&l->held);
         wheel_init(&l->wheel, all->io->now_us());
-        map_init(&l->book);
     }
     return ERR_OK;
 }
@@ -91,10 +92,10 @@ void sessions_fini(struct sessions *all)
                 session_free(l->slots[slot].session);
             }
         }
-        book_free(l);
         acks_free(l);
         free(l->slots);
     }
+    book_free(all);
     free(all->loops);
 }
 
@@ -214,12 +215,6 @@ int sessions_open_port(const struct sessions *all)
     return net_open_port(all->net);
 }
 
-const struct session_will *sessions_will(struct sessions *all, struct session_ref ref)
-{
-    struct session *s = slots_get(&all->loops[ref.loop], ref);
-    return s == NULL ? NULL : s->will;
-}
-
 struct kick {
     struct mail mail;
     struct session_loop *loop;
@@ -275,8 +270,10 @@ static void resume_here(struct mail *m)
 {
     struct session_loop *l = CONTAINER_OF(m, struct session_loop, resume_mail);
     atomic_store(&l->resume_posted, false);
-    while (!list_empty(&l->held)) {
-        session_unhold(CONTAINER_OF(l->held.next, struct session, held_link));
+    for (struct list *at = list_pop_front(&l->held); at != NULL; at = list_pop_front(&l->held)) {
+        struct session *s = CONTAINER_OF(at, struct session, held_link);
+        deliver_pump(s);
+        session_unhold(s);
     }
 }
 

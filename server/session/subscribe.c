@@ -1,16 +1,23 @@
-#include "mqtt/subscribe.h"
-
-#include <stdlib.h>
-#include <string.h>
-
+#include "base/wire.h"
 #include "mqtt/topic.h"
 #include "session/private.h"
 
 /*
  * Each filter is answered for itself: granted, or refused with a reason. Of a persistent session
- * the new list is stored before the SUBACK leaves; the answer waits in the queue of
- * acknowledgements with the hook's ticket.
+ * what has changed is stored before the SUBACK leaves; the answer waits in the queue of
+ * acknowledgements with the hooks' ticket. What is retained follows the SUBACK.
  */
+
+enum { RETAIN_NEVER = 2, RETAIN_IF_NEW = 1 }; /* retain handling, section 3.8.3.1 */
+
+/* The answer to one packet in the making. */
+struct answering {
+    struct session *session;
+    struct ack *ack;
+    struct buf reasons;
+    struct buf granted; /* struct granted and their filters, to be put together at the end */
+    bool changed;
+};
 
 static uint8_t options_of(const struct mqtt_subscription *sub)
 {
@@ -18,93 +25,167 @@ static uint8_t options_of(const struct mqtt_subscription *sub)
                      (unsigned)sub->retain_handling << 4);
 }
 
-static enum mqtt_reason subscribe_one(struct session *s, const struct mqtt_subscription *sub,
-                                      uint32_t identifier, uint32_t index, bool *ret_changed)
+static enum mqtt_reason reason_of(enum err e)
 {
-    if (index >= SESSION_FILTERS_PER_PACKET) {
-        return MQTT_QUOTA_EXCEEDED;
+    return e == ERR_FULL || e == ERR_QUOTA ? MQTT_QUOTA_EXCEEDED : MQTT_UNSPECIFIED_ERROR;
+}
+
+/* Its retained messages are due after the SUBACK: noted as its text, with what it was before. */
+static void note_granted(struct answering *a, const struct mqtt_subscription *sub, bool existed)
+{
+    bool due = sub->retain_handling != RETAIN_NEVER &&
+               !(existed && sub->retain_handling == RETAIN_IF_NEW) &&
+               mqtt_filter_split(sub->filter).group.len == 0;
+    if (due && a->session->home->all->hooks.retained != NULL) {
+        buf_put_u8(&a->granted, existed);
+        buf_put_u16(&a->granted, (uint16_t)sub->filter.len);
+        buf_put_view(&a->granted, sub->filter);
     }
-    if (mqtt_filter_split(sub->filter).group.len > 0) {
-        return MQTT_SHARED_NOT_SUPPORTED;
+}
+
+static enum mqtt_reason subscribe_one(struct answering *a, const struct mqtt_subscription *sub,
+                                      uint32_t identifier, uint32_t index)
+{
+    struct session *s = a->session;
+    const struct session_hooks *h = &s->home->all->hooks;
+    struct filters *filters = &s->kept->filters;
+    if (index >= s->limits->filters_per_packet) {
+        return MQTT_QUOTA_EXCEEDED;
     }
     if (!access_may_subscribe(s, sub->filter)) {
         return MQTT_NOT_AUTHORIZED;
     }
-    enum err e = kept_set_filter(s->kept, sub->filter, options_of(sub), identifier);
+    struct session_filter *f = filters_find(filters, sub->filter);
+    const struct session_filter before = f == NULL ? (struct session_filter){0} : *f;
+    enum err e =
+        filters_set(filters, sub->filter, options_of(sub), identifier, s->limits->filters_max, &f);
     if (e != ERR_OK) {
-        return e == ERR_FULL ? MQTT_QUOTA_EXCEEDED : MQTT_UNSPECIFIED_ERROR;
+        return reason_of(e);
     }
-    *ret_changed = true;
+    bool existed = before.filter != NULL;
+    e = h->subscribed == NULL ? ERR_OK : h->subscribed(h->arg, s, f, existed, &a->ack->ticket);
+    if (e != ERR_OK && existed) {
+        *f = before;
+        return reason_of(e);
+    }
+    if (e != ERR_OK) {
+        filters_remove(filters, f);
+        return reason_of(e);
+    }
+    note_granted(a, sub, existed);
+    a->changed = true;
     return (enum mqtt_reason)sub->qos;
 }
 
-/* The answer into an ack of its own, so that it leaves when the filters are stored. */
-static enum packet_end answer(struct session *s, struct buf *packet, uint32_t bytes, bool changed)
+static enum mqtt_reason unsubscribe_one(struct answering *a, struct view filter)
 {
+    struct session *s = a->session;
     const struct session_hooks *h = &s->home->all->hooks;
-    bool stored = changed && h->filters != NULL && s->kept->expiry_us > 0;
-    struct ack *a = buf_err(packet) == ERR_OK ? acks_take(s->home) : NULL;
-    if (a == NULL) {
-        buf_fini(packet);
-        session_end(s, SESSION_CLOSE_MEMORY, NULL);
-        return PACKET_ENDED;
+    struct session_filter *f = filters_find(&s->kept->filters, filter);
+    if (f == NULL) {
+        return MQTT_NO_SUBSCRIPTION_EXISTED;
     }
-    a->answer = packet->data;
-    a->answer_len = (uint32_t)packet->len;
-    a->bytes = bytes;
-    a->done = !stored;
-    if (changed && h->filters != NULL) {
-        enum err e = h->filters(h->arg, s, s->kept->filters, s->kept->filter_count,
-                                stored ? &a->ticket : NULL);
-        if (stored && e == ERR_OK) {
-            a->ticketed = true;
-        }
-        if (e != ERR_OK) {
-            a->status = e;
-            a->done = true;
-        }
+    enum err e = h->unsubscribed == NULL ? ERR_OK : h->unsubscribed(h->arg, s, f, &a->ack->ticket);
+    if (e != ERR_OK) {
+        return MQTT_UNSPECIFIED_ERROR;
     }
-    acks_push(s, a);
-    if (a->ticketed) {
-        ticket_drop(&a->ticket, ERR_OK); /* our own hold */
-        return PACKET_TAKEN;
-    }
-    return acks_flush(s) ? PACKET_TAKEN : PACKET_ENDED;
+    filters_remove(&s->kept->filters, f);
+    a->changed = true;
+    return MQTT_SUCCESS;
 }
 
-static enum packet_end refused(struct session *s, enum err e, const char *type)
+static bool answering_begin(struct answering *a, struct session *s, uint32_t bytes)
 {
-    session_end(s, packet_close_for(e), type);
-    return PACKET_ENDED;
+    *a = (struct answering){.session = s, .ack = acks_take(s->home)};
+    if (a->ack == NULL) {
+        return false;
+    }
+    a->ack->bytes = bytes;
+    a->ack->ticketed = true; /* our own hold, until the end */
+    buf_init(&a->reasons, bytes);
+    buf_init(&a->granted, bytes);
+    return true;
+}
+
+/* The whole list, once a packet; it is stored by this hook where `subscribed` is not used. */
+static enum err tell_filters(struct answering *a)
+{
+    struct session *s = a->session;
+    const struct session_hooks *h = &s->home->all->hooks;
+    const struct filters *filters = &s->kept->filters;
+    bool stored = h->subscribed == NULL && s->kept->expiry_us > 0;
+    if (!a->changed || h->filters == NULL) {
+        return ERR_OK;
+    }
+    return h->filters(h->arg, s, filters->at, filters->count, stored ? &a->ack->ticket : NULL);
+}
+
+/* Turns what was encoded and noted into an acknowledgement that is owed. */
+static enum packet_end answering_end(struct answering *a, struct buf *packet)
+{
+    struct session *s = a->session;
+    struct ack *ack = a->ack;
+    bool complete = buf_err(&a->reasons) == ERR_OK && buf_err(&a->granted) == ERR_OK &&
+                    buf_err(packet) == ERR_OK;
+    enum err status = tell_filters(a);
+    buf_fini(&a->reasons);
+    ack->answer = packet->data;
+    ack->answer_len = (uint32_t)packet->len;
+    ack->granted = a->granted.data;
+    ack->granted_len = (uint32_t)a->granted.len;
+    acks_push(s, &s->acks, ack);
+    acks_let_go_now(ack, status);
+    if (!complete) {
+        return packet_refused(s, SESSION_CLOSE_MEMORY, NULL);
+    }
+    return acks_flush(s, &s->acks) ? PACKET_TAKEN : PACKET_ENDED;
+}
+
+void subscribe_acknowledge(struct session *s, const struct ack *a)
+{
+    const struct session_hooks *h = &s->home->all->hooks;
+    buf_put(session_out(s), a->answer, a->answer_len);
+    if (a->granted_len == 0) {
+        return;
+    }
+    struct wire w = wire_init(view_of(a->granted, a->granted_len));
+    while (wire_left(&w) > 0) {
+        bool existed = wire_u8(&w) != 0;
+        struct view filter = wire_bytes(&w, wire_u16(&w));
+        const struct session_filter *f = filters_find(&s->kept->filters, filter);
+        if (f != NULL) { /* else it was given up meanwhile */
+            h->retained(h->arg, s, f, existed);
+        }
+    }
 }
 
 enum packet_end subscribe_received(struct session *s, const struct mqtt_frame *f)
 {
-    const struct mqtt_source from = {(enum mqtt_version)s->version, MQTT_FROM_CLIENT,
-                                     mqtt_limits_default};
+    const struct mqtt_source from = session_source(s);
     struct mqtt_subscribe m;
+    struct answering a;
     enum err e = mqtt_subscribe_decode(f->body, &from, &m);
     if (e != ERR_OK) {
-        return refused(s, e, "SUBSCRIBE");
+        return packet_refused(s, packet_close_for(e), "SUBSCRIBE");
     }
-    struct buf reasons;
-    struct buf packet;
-    buf_init(&reasons, f->total);
-    buf_init(&packet, f->total + 64);
+    if (!answering_begin(&a, s, (uint32_t)f->total)) {
+        return packet_refused(s, SESSION_CLOSE_MEMORY, NULL);
+    }
+    a.ack->type = MQTT_SUBACK;
+    uint32_t identifier = mqtt_subscription_id_first(&m.props);
     struct mqtt_subscription_iter it = mqtt_subscription_iter(&m);
     struct mqtt_subscription sub;
-    bool changed = false;
     for (uint32_t i = 0; mqtt_subscription_next(&it, &sub); i++) {
-        uint32_t identifier = mqtt_subscription_id_first(&m.props);
-        buf_put_u8(&reasons, (uint8_t)subscribe_one(s, &sub, identifier, i, &changed));
+        buf_put_u8(&a.reasons, (uint8_t)subscribe_one(&a, &sub, identifier, i));
     }
-    const struct mqtt_suback suback = {.packet_id = m.packet_id, .reasons = buf_view(&reasons)};
-    if (buf_err(&reasons) != ERR_OK ||
-        mqtt_suback_encode(&packet, (enum mqtt_version)s->version, &suback) != ERR_OK) {
+    struct buf packet;
+    buf_init(&packet, f->total + 64);
+    const struct mqtt_suback suback = {.packet_id = m.packet_id, .reasons = buf_view(&a.reasons)};
+    if (mqtt_suback_encode(&packet, (enum mqtt_version)s->version, &suback) != ERR_OK) {
         packet.err = ERR_NOMEM;
     }
-    buf_fini(&reasons);
-    enum packet_end end = answer(s, &packet, (uint32_t)f->total, changed);
+    bool changed = a.changed;
+    enum packet_end end = answering_end(&a, &packet);
     if (end == PACKET_TAKEN && changed) {
         deliver_pump(s);
     }
@@ -113,43 +194,71 @@ enum packet_end subscribe_received(struct session *s, const struct mqtt_frame *f
 
 enum packet_end unsubscribe_received(struct session *s, const struct mqtt_frame *f)
 {
-    const struct mqtt_source from = {(enum mqtt_version)s->version, MQTT_FROM_CLIENT,
-                                     mqtt_limits_default};
+    const struct mqtt_source from = session_source(s);
     struct mqtt_unsubscribe m;
+    struct answering a;
     enum err e = mqtt_unsubscribe_decode(f->body, &from, &m);
     if (e != ERR_OK) {
-        return refused(s, e, "UNSUBSCRIBE");
+        return packet_refused(s, packet_close_for(e), "UNSUBSCRIBE");
     }
-    struct buf reasons;
-    struct buf packet;
-    buf_init(&reasons, f->total);
-    buf_init(&packet, f->total + 64);
+    if (!answering_begin(&a, s, (uint32_t)f->total)) {
+        return packet_refused(s, SESSION_CLOSE_MEMORY, NULL);
+    }
+    a.ack->type = MQTT_UNSUBACK;
     struct mqtt_unsubscribe_iter it = mqtt_unsubscribe_iter(&m);
     struct view filter;
-    bool changed = false;
     while (mqtt_unsubscribe_next(&it, &filter)) {
-        bool removed = kept_remove_filter(s->kept, filter);
-        changed = changed || removed;
-        buf_put_u8(&reasons, removed ? MQTT_SUCCESS : MQTT_NO_SUBSCRIPTION_EXISTED);
+        buf_put_u8(&a.reasons, (uint8_t)unsubscribe_one(&a, filter));
     }
-    const struct mqtt_suback unsuback = {.packet_id = m.packet_id, .reasons = buf_view(&reasons)};
-    if (buf_err(&reasons) != ERR_OK ||
-        mqtt_unsuback_encode(&packet, (enum mqtt_version)s->version, &unsuback) != ERR_OK) {
+    struct buf packet;
+    buf_init(&packet, f->total + 64);
+    const struct mqtt_suback unsuback = {.packet_id = m.packet_id, .reasons = buf_view(&a.reasons)};
+    if (mqtt_unsuback_encode(&packet, (enum mqtt_version)s->version, &unsuback) != ERR_OK) {
         packet.err = ERR_NOMEM;
     }
-    buf_fini(&reasons);
-    return answer(s, &packet, (uint32_t)f->total, changed);
+    return answering_end(&a, &packet);
+}
+
+/* An answer to nobody, for a change that no packet asked for. */
+static struct ack *silent_ack(struct session *s)
+{
+    struct ack *a = acks_take(s->home);
+    if (a != NULL) {
+        a->ticketed = true;
+        acks_push(s, &s->releases, a);
+    }
+    return a;
+}
+
+void subscribe_check(struct session *s)
+{
+    const struct session_hooks *h = &s->home->all->hooks;
+    struct filters *filters = &s->kept->filters;
+    for (uint32_t i = filters->count; s->present && i > 0; i--) {
+        struct session_filter *f =
+            &filters->at[i - 1]; /* the last one takes a removed one's place */
+        if (access_may_subscribe(s, view_str(f->filter))) {
+            continue;
+        }
+        struct ack *a = h->unsubscribed == NULL ? NULL : silent_ack(s);
+        if (a != NULL) {
+            (void)!h->unsubscribed(h->arg, s, f, &a->ticket);
+            acks_let_go(a);
+        }
+        filters_remove(filters, f);
+    }
 }
 
 enum err subscribe_restore(struct session *s, const struct session_filter *filters, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct view filter = view_str(filters[i].filter);
-        if (!mqtt_filter_valid(filter) || mqtt_filter_split(filter).group.len > 0 ||
-            !access_may_subscribe(s, filter)) {
-            continue; /* its device type lost it meanwhile */
+        struct session_filter *f = NULL;
+        if (!mqtt_filter_valid(filter)) {
+            continue;
         }
-        enum err e = kept_set_filter(s->kept, filter, filters[i].options, filters[i].identifier);
+        enum err e = filters_set(&s->kept->filters, filter, filters[i].options,
+                                 filters[i].identifier, s->limits->filters_max, &f);
         if (e == ERR_NOMEM) {
             return e;
         }

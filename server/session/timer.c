@@ -1,4 +1,3 @@
-#include "base/clock.h"
 #include "session/private.h"
 
 /*
@@ -16,7 +15,7 @@ static void earliest(int64_t *at_us, int64_t deadline_us)
 
 static bool owes(const struct session *s)
 {
-    return s->acks_first != NULL || s->held;
+    return s->acks.first != NULL || s->releases.first != NULL || s->held;
 }
 
 static int64_t keep_alive_at(const struct session *s)
@@ -29,27 +28,15 @@ static int64_t stalled_at(const struct session *s)
     return s->progress_at_us + s->home->all->conf->stalled_timeout_us;
 }
 
-/* Of a connected session, without the expiry of its deliveries. */
+/* Of a connected session, without the expiry of what waits for it. */
 static int64_t deadline_of(const struct session *s)
 {
     int64_t at_us = CLOCK_NONE;
-    if (s->state == SESSION_READY && !s->paused) {
+    if (s->state == SESSION_READY && !s->paused && s->keep_alive_ms > 0) {
         earliest(&at_us, keep_alive_at(s));
     }
     if (s->state == SESSION_READY && owes(s)) {
         earliest(&at_us, stalled_at(s));
-    }
-    return at_us;
-}
-
-static int64_t queue_deadline_of(const struct session *s)
-{
-    int64_t at_us = CLOCK_NONE;
-    LIST_FOREACH (at, &s->kept->queue) {
-        int64_t expires_at_us = CONTAINER_OF(at, struct outgoing, link)->delivery->expires_at_us;
-        if (expires_at_us != CLOCK_NONE) {
-            earliest(&at_us, expires_at_us);
-        }
     }
     return at_us;
 }
@@ -61,11 +48,8 @@ void timer_update(struct session *s)
         return;
     }
     int64_t at_us = deadline_of(s);
-    if (s->kept->queue_count > 0) {
-        int64_t queue_at_us = queue_deadline_of(s);
-        if (queue_at_us != CLOCK_NONE) {
-            earliest(&at_us, queue_at_us);
-        }
+    if (s->kept->next_expiry_us != CLOCK_NONE) {
+        earliest(&at_us, s->kept->next_expiry_us);
     }
     if (at_us != CLOCK_NONE && (!wheel_is_set(&s->timer) || at_us < s->timer.at_us)) {
         wheel_set(&s->home->wheel, &s->timer, at_us);
@@ -78,7 +62,8 @@ static void fire_parked(struct session *s, int64_t now_us)
         session_forget(s);
         return;
     }
-    int64_t at_us = deliver_expire(s, now_us);
+    queue_expire(s->home->all, s->kept, now_us);
+    int64_t at_us = s->kept->next_expiry_us;
     earliest(&at_us, s->kept->expires_at_us);
     wheel_set(&s->home->wheel, &s->timer, at_us);
 }
@@ -95,7 +80,7 @@ void timer_fire(void *arg, struct wheel_entry *e)
     if (s->state != SESSION_READY) {
         return;
     }
-    if (!s->paused && now_us >= keep_alive_at(s)) {
+    if (!s->paused && s->keep_alive_ms > 0 && now_us >= keep_alive_at(s)) {
         session_end(s, SESSION_CLOSE_KEEP_ALIVE, NULL); /* [MQTT-3.1.2-22] */
         return;
     }
@@ -103,7 +88,8 @@ void timer_fire(void *arg, struct wheel_entry *e)
         session_end(s, SESSION_CLOSE_STALLED, NULL);
         return;
     }
-    int64_t at_us = deliver_expire(s, now_us);
+    queue_expire(s->home->all, s->kept, now_us);
+    int64_t at_us = s->kept->next_expiry_us;
     int64_t deadline_us = deadline_of(s);
     if (deadline_us != CLOCK_NONE) {
         earliest(&at_us, deadline_us);

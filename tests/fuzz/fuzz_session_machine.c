@@ -194,7 +194,7 @@ static void check(struct fuzz *f)
             ready[strcmp(s->client_id, "c1") == 0 && s->device->id == 1   ? 1
                   : strcmp(s->client_id, "c2") == 0 && s->device->id == 2 ? 2
                                                                           : 0]++;
-            expect(s->unacked <= (uint32_t)f->rig->conf.unacked_messages_max + 64);
+            expect(s->acks.count <= (uint32_t)f->rig->conf.unacked_messages_max + 64);
         }
     }
     expect(ready[1] <= 1 && ready[2] <= 1);

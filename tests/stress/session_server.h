@@ -167,14 +167,12 @@ static inline void server_detach(void *arg, struct session_ref ref, const struct
                                  const char *client_id, enum session_end end, bool persistent)
 {
     struct server *s = arg;
+    (void)ref;
     (void)device;
     (void)client_id;
     (void)persistent;
     atomic_fetch_add(&s->detached, 1);
-    if (end == SESSION_END_WILL) {
-        CHECK(sessions_will(s->sessions, ref) != NULL);
-        atomic_fetch_add(&s->wills, 1);
-    }
+    atomic_fetch_add(&s->wills, end == SESSION_END_WILL);
 }
 
 static inline void server_forgotten(void *arg, const struct device *device, const char *client_id)
@@ -251,8 +249,11 @@ static inline void server_init(struct server *s)
         .unacked_messages_max = 256,
         .stalled_timeout_us = 60 * SEC,
         .send_queue_max_bytes = 256 * KIB,
+        .send_timeout_us = 30 * SEC,
         .buffers_max_bytes = 256 * MIB,
         .session_expiry_max_us = 3600 * SEC,
+        .session_queue_max = 1000,
+        .session_queue_bytes = 4 * MIB,
     };
 }
 

@@ -26,7 +26,7 @@ struct rig_conn {
     struct buf out;
     struct buf in;
     const char *certificate;
-    bool used, reading, ready, again, open_listener;
+    bool used, reading, ready, again, open_listener, full;
 };
 
 struct rig {
@@ -91,6 +91,11 @@ static inline struct buf *rig_out(struct net_conn *c)
 static inline size_t rig_queued(const struct net_conn *c)
 {
     return ((const struct rig_conn *)(const void *)c)->out.len;
+}
+
+static inline void rig_tell_drained(struct net_conn *c)
+{
+    ((struct rig_conn *)(void *)c)->full = true;
 }
 
 static inline void rig_read(struct net_conn *c, bool on)
@@ -242,10 +247,7 @@ static inline void rig_detach(void *arg, struct session_ref ref, const struct de
     struct rig *r = arg;
     rig_note(r, "detach %s/%s %s%s; ", device == NULL ? "-" : device->name, client_id, ends[end],
              persistent ? " persistent" : "");
-    if (end == SESSION_END_WILL) {
-        const struct session_will *w = sessions_will(&r->all, ref);
-        rig_note(r, "will %.*s=%.*s; ", VIEW_ARG(w->topic), VIEW_ARG(w->payload));
-    }
+    (void)ref;
 }
 
 static inline void rig_forgotten(void *arg, const struct device *device, const char *client_id)
@@ -261,6 +263,7 @@ static inline void rig_delivered(void *arg, int64_t delivery_id, enum err status
 static const struct session_io rig_io = {
     .out = rig_out,
     .queued = rig_queued,
+    .tell_drained = rig_tell_drained,
     .read = rig_read,
     .again = rig_again,
     .ready = rig_ready,
@@ -287,6 +290,9 @@ static inline struct rig *rig_new(void)
         .unacked_messages_max = 6,
         .stalled_timeout_us = 60 * SEC,
         .session_expiry_max_us = 3600 * SEC,
+        .session_queue_max = 50,
+        .session_queue_bytes = 64 * KIB,
+        .send_queue_max_bytes = 256 * KIB,
     };
     r->mail_last = &r->mail_first;
     r->all.conf = &r->conf;
@@ -365,8 +371,8 @@ static inline void rig_turn(struct rig *r, int64_t forward_us)
     }
 }
 
-/* A connection on a loop; certificate may be NULL. */
-static inline struct rig_conn *rig_dial(struct rig *r, uint32_t loop, const char *certificate)
+static inline struct rig_conn *rig_dial_on(struct rig *r, uint32_t loop, const char *certificate,
+                                           bool open_listener)
 {
     for (int i = 0; i < RIG_CONNS; i++) {
         struct rig_conn *c = &r->conns[i];
@@ -375,12 +381,31 @@ static inline struct rig_conn *rig_dial(struct rig *r, uint32_t loop, const char
             c->certificate = certificate;
             buf_init(&c->out, 1 << 20);
             buf_init(&c->in, 1 << 20);
-            c->session = session_open(&r->all.loops[loop], (struct net_conn *)(void *)c, false);
+            c->open_listener = open_listener;
+            c->session =
+                session_open(&r->all.loops[loop], (struct net_conn *)(void *)c, open_listener);
             return c;
         }
     }
     CHECK(false);
     return NULL;
+}
+
+/* A connection on a loop; certificate may be NULL. */
+static inline struct rig_conn *rig_dial(struct rig *r, uint32_t loop, const char *certificate)
+{
+    return rig_dial_on(r, loop, certificate, false);
+}
+
+/* What came out is taken by the kernel. */
+static inline void rig_drain(struct rig_conn *c)
+{
+    buf_clear(&c->out);
+    if (c->full && c->session != NULL) {
+        c->full = false;
+        deliver_pump(c->session);
+    }
+    rig_run(c->rig);
 }
 
 static inline void rig_give(struct rig_conn *c, const uint8_t *bytes, size_t len)

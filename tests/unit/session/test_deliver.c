@@ -37,23 +37,23 @@ Test(deliver, each_qos_ends_with_its_own_acknowledgement)
     EXPECT_OUT(c, "30 { <v1/devices/me/rpc/request/1> '{}' }");
     EXPECT_EVENTS(r, "delivered 1 ok");
     deliver(r, ref_of(c), 2, "v1/devices/me/rpc/request/2", 1, 0);
-    EXPECT_OUT(c, "32 { <v1/devices/me/rpc/request/2> 0001 '{}' }");
+    EXPECT_OUT(c, "32 { <v1/devices/me/rpc/request/2> ffff '{}' }");
     EXPECT_EVENTS(r, "");
-    rig_send(c, "40 02 0001");
+    rig_send(c, "40 02 ffff");
     EXPECT_EVENTS(r, "delivered 2 ok");
     deliver(r, ref_of(c), 3, "v1/devices/me/rpc/request/3", 2, 0);
-    EXPECT_OUT(c, "34 { <v1/devices/me/rpc/request/3> 0002 '{}' }");
-    rig_send(c, "40 02 0002"); /* PUBACK is no answer to QoS 2 */
-    rig_send(c, "70 02 0002"); /* nor is PUBCOMP before PUBREC */
+    EXPECT_OUT(c, "34 { <v1/devices/me/rpc/request/3> ffff '{}' }");
+    rig_send(c, "40 02 ffff"); /* PUBACK is no answer to QoS 2 */
+    rig_send(c, "70 02 ffff"); /* nor is PUBCOMP before PUBREC */
     EXPECT_EVENTS(r, "");
-    rig_send(c, "50 02 0002");
-    EXPECT_OUT(c, "62 02 0002");
-    rig_send(c, "50 02 0002");
-    EXPECT_OUT(c, "62 02 0002");
+    rig_send(c, "50 02 ffff");
+    EXPECT_OUT(c, "62 02 ffff");
+    rig_send(c, "50 02 ffff");
+    EXPECT_OUT(c, "62 02 ffff");
     EXPECT_EVENTS(r, "");
-    rig_send(c, "70 02 0002");
+    rig_send(c, "70 02 ffff");
     EXPECT_EVENTS(r, "delivered 3 ok");
-    rig_send(c, "70 02 0002");
+    rig_send(c, "70 02 ffff");
     EXPECT_EVENTS(r, "");
     rig_free(r);
 }
@@ -64,7 +64,7 @@ Test(deliver, a_refusal_of_the_client_ends_it)
     struct rig_conn *c = subscribed(r, true);
     deliver(r, ref_of(c), 1, "v1/devices/me/rpc/request/1", 1, 0);
     deliver(r, ref_of(c), 2, "v1/devices/me/rpc/request/2", 2, 0);
-    rig_send(c, "40 03 0001 80 50 03 0002 97");
+    rig_send(c, "40 03 ffff 80 50 03 fffe 97");
     EXPECT_EVENTS(r, "delivered 1 not allowed; delivered 2 not allowed");
     rig_free(r);
 }
@@ -128,7 +128,7 @@ Test(deliver, the_queue_is_bounded_and_says_so)
 {
     struct rig *r = rig_new();
     struct rig_conn *c = subscribed(r, false);
-    for (int i = 1; i <= SESSION_OUT_WINDOW + SESSION_QUEUE_MAX; i++) {
+    for (int i = 1; i <= (int)r->all.device_limits.window_311 + SESSION_COMMANDS_MAX; i++) {
         deliver(r, ref_of(c), i, "v1/devices/me/rpc/request/1", 1, 0);
     }
     EXPECT_EVENTS(r, "");
@@ -144,7 +144,7 @@ Test(deliver, what_was_under_way_is_sent_again_in_order_with_dup)
     deliver(r, ref_of(c), 1, "v1/devices/me/rpc/request/1", 1, 0);
     deliver(r, ref_of(c), 2, "v1/devices/me/rpc/request/2", 2, 0);
     deliver(r, ref_of(c), 3, "v1/devices/me/rpc/request/3", 2, 0);
-    rig_send(c, "50 02 0003");
+    rig_send(c, "50 02 fffd");
     struct session_ref ref = ref_of(c);
     rig_hang_up(c);
     (void)rig_events(r);
@@ -153,12 +153,12 @@ Test(deliver, what_was_under_way_is_sent_again_in_order_with_dup)
     struct rig_conn *again = rig_dial(r, 1, NULL);
     rig_send(again, CONNECT_5KEPT);
     buf_cut(&again->out, mqtt_bytes_of(CONNACK_5).len);
-    EXPECT_OUT(again, "3a { <v1/devices/me/rpc/request/1> 0001 00 '{}' }"
-                      "3c { <v1/devices/me/rpc/request/2> 0002 00 '{}' }"
-                      "62 02 0003"
-                      "32 { <v1/devices/me/rpc/request/4> 0004 00 '{}' }");
+    EXPECT_OUT(again, "3a { <v1/devices/me/rpc/request/1> ffff 00 '{}' }"
+                      "3c { <v1/devices/me/rpc/request/2> fffe 00 '{}' }"
+                      "62 02 fffd"
+                      "32 { <v1/devices/me/rpc/request/4> fffc 00 '{}' }");
     (void)rig_events(r);
-    rig_send(again, "40 02 0004 70 02 0003 40 02 0001 50 02 0002 70 02 0002");
+    rig_send(again, "40 02 fffc 70 02 fffd 40 02 ffff 50 02 fffe 70 02 fffe");
     EXPECT_EVENTS(r, "delivered 4 ok; delivered 3 ok; delivered 1 ok; delivered 2 ok");
     rig_free(r);
 }
@@ -175,9 +175,9 @@ Test(deliver, a_smaller_window_after_a_reconnect_is_kept_too)
     struct rig_conn *again = rig_dial(r, 1, NULL);
     rig_send(again, "10 { <MQTT> 05 80 003c { 11 00000e10 21 0001 } <c1> <token-d1> }");
     buf_cut(&again->out, mqtt_bytes_of(CONNACK_5).len);
-    EXPECT_OUT(again, "3a { <v1/devices/me/rpc/request/1> 0001 00 '{}' }");
-    rig_send(again, "40 02 0001");
-    EXPECT_OUT(again, "3a { <v1/devices/me/rpc/request/1> 0002 00 '{}' }");
+    EXPECT_OUT(again, "3a { <v1/devices/me/rpc/request/1> ffff 00 '{}' }");
+    rig_send(again, "40 02 ffff");
+    EXPECT_OUT(again, "3a { <v1/devices/me/rpc/request/1> fffe 00 '{}' }");
     rig_free(r);
 }
 
@@ -186,9 +186,9 @@ Test(deliver, expired_messages_are_not_sent_and_the_rest_says_what_is_left)
     struct rig *r = rig_new();
     struct rig_conn *c = subscribed(r, true);
     deliver(r, ref_of(c), 1, "v1/devices/me/rpc/request/1", 1, 1);
-    EXPECT_OUT(c, "32 { <v1/devices/me/rpc/request/1> 0001 { 02 00000001 } '{}' }");
+    EXPECT_OUT(c, "32 { <v1/devices/me/rpc/request/1> ffff { 02 00000001 } '{}' }");
     deliver(r, ref_of(c), 2, "v1/devices/me/rpc/request/2", 1, 60 * SEC);
-    EXPECT_OUT(c, "32 { <v1/devices/me/rpc/request/2> 0002 { 02 0000003c } '{}' }");
+    EXPECT_OUT(c, "32 { <v1/devices/me/rpc/request/2> fffe { 02 0000003c } '{}' }");
     deliver(r, ref_of(c), 3, "v1/devices/me/rpc/request/3", 1, -1);
     EXPECT_OUT(c, "");
     EXPECT_EVENTS(r, "delivered 3 expired");
@@ -202,8 +202,8 @@ Test(deliver, expired_messages_are_not_sent_and_the_rest_says_what_is_left)
     struct rig_conn *again = rig_dial(r, 0, NULL);
     rig_send(again, CONNECT_5KEPT);
     buf_cut(&again->out, mqtt_bytes_of(CONNACK_5).len);
-    EXPECT_OUT(again, "3a { <v1/devices/me/rpc/request/2> 0002 { 02 00000036 } '{}' }"
-                      "32 { <v1/devices/me/rpc/request/5> 0003 { 02 0000002c } '{}' }");
+    EXPECT_OUT(again, "3a { <v1/devices/me/rpc/request/2> fffe { 02 00000036 } '{}' }"
+                      "32 { <v1/devices/me/rpc/request/5> ffff { 02 0000002c } '{}' }");
     EXPECT_EVENTS(r, "attach d1/c1 persistent present; delivered 1 expired");
     rig_free(r);
 }
@@ -238,7 +238,7 @@ Test(deliver, before_the_connack_it_waits)
     (void)rig_events(r);
     session_attach_done(&r->all, r->last_ref, ERR_OK, true, &filter, 1);
     rig_run(r);
-    EXPECT_OUT(c, "20 02 01 00 32 { <v1/devices/me/rpc/request/1> 0001 '{}' }");
+    EXPECT_OUT(c, "20 02 01 00 32 { <v1/devices/me/rpc/request/1> ffff '{}' }");
     EXPECT_EVENTS(r, "delivered 2 not found");
     rig_free(r);
 }
@@ -284,7 +284,8 @@ Test(subscribe, filters_are_granted_one_by_one)
         {"$SYS", "<$SYS/#> 01", "87", "80"},
         {"telemetry of itself", "<v1/devices/me/telemetry> 01", "87", "80"},
         {"one level up", "<v1/devices/me/#> 01", "87", "80"},
-        {"shared", "<$share/g/v1/devices/me/attributes> 01", "9e", "80"},
+        {"shared", "<$share/g/v1/devices/me/attributes> 01", "01", "01"},
+        {"shared, of others", "<$share/g/v1/devices/you/attributes> 01", "87", "80"},
         {"good and bad", "<v1/gateway/rpc> 01 <#> 01 <v1/gateway/attributes> 02", "01 87 02",
          "01 80 02"},
         {"eight and two",
@@ -321,7 +322,7 @@ Test(subscribe, fifty_filters_and_no_more)
     struct rig *r = rig_new();
     struct rig_conn *c = connected(r, CONNECT_5, CONNACK_5);
     char packet[128];
-    for (int i = 0; i < SESSION_FILTERS_MAX; i++) {
+    for (int i = 0; i < (int)r->all.device_limits.filters_max; i++) {
         (void)snprintf(packet, sizeof(packet), "82 { 0001 00 <plant/%d/down/x> 01 }", i);
         rig_send(c, packet);
         EXPECT_OUT(c, "90 04 0001 00 01");

@@ -267,16 +267,13 @@ Test(publish, topic_aliases)
     }
 }
 
-Test(publish, retained_messages_are_refused_as_the_terms_say)
+Test(publish, telemetry_with_the_retain_flag_is_telemetry)
 {
     struct rig *r = rig_new();
     struct rig_conn *c = connected(r, CONNECT_5, CONNACK_5);
-    rig_send(c, "31 { " TELEMETRY " { } 'a' }");
-    EXPECT_OUT(c, "e0 01 9a");
-    EXPECT_CLOSED(c);
-    struct rig_conn *old = connected(r, CONNECT_311, CONNACK_311);
-    rig_send(old, "33 { " TELEMETRY " 0001 'a' }"); /* 3.1.1 was never told */
-    EXPECT_OUT(old, "40 02 0001");
+    rig_send(c, "33 { " TELEMETRY " 0001 { } 'a' }");
+    EXPECT_OUT(c, "40 02 0001");
+    EXPECT_EVENTS(r, "publish v1/devices/me/telemetry=a qos1 id1");
     rig_free(r);
 }
 
