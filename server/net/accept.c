@@ -20,7 +20,7 @@
  */
 
 enum {
-    ACCEPT_BACKLOG = 4096,
+    ACCEPT_BACKLOG = 1024, /* about a second's full handshakes: who waits longer has given up */
     ACCEPT_KEEPALIVE_S = 120,
     ACCEPT_BURST_MIN = 20,
     ACCEPT_SEND_BYTES =
@@ -138,6 +138,16 @@ static void accept_without_descriptors(struct net_listener *l)
     pause_accepting(l);
 }
 
+/* The peer closed while it waited in the backlog: its ClientHello is there, but nobody waits for
+ * the answer any more. */
+static bool has_given_up(int fd)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof(info);
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+           info.tcpi_state != TCP_ESTABLISHED;
+}
+
 /* False: nothing more to accept now. */
 static bool accept_one(struct net_listener *l)
 {
@@ -156,6 +166,11 @@ static bool accept_one(struct net_listener *l)
             return false;
         }
         return errno == EINTR || errno == ECONNABORTED;
+    }
+    if (!l->open && has_given_up(fd)) {
+        net_count_close(n, NET_CLOSE_PEER);
+        (void)close(fd);
+        return true;
     }
     struct net_peer peer = {.fd = fd, .open_listener = l->open};
     address_of(&from, peer.address, &peer.port);
@@ -176,6 +191,14 @@ static bool accept_one(struct net_listener *l)
     return true;
 }
 
+/* More peers than can be served in time, after a power cut, say: whoever has been accepted is
+ * served first, the others wait in the backlog, where they cost nothing. If all were accepted at
+ * once, all would be late, give up, and come again: nothing but handshakes for nobody. */
+static bool is_shaking(const struct net_loop *l)
+{
+    return l->shaking_us + l->shaking_before_us > NET_SHAKING_US;
+}
+
 static void on_acceptable(uv_poll_t *poll, int status, int events)
 {
     struct net_listener *l = poll->data;
@@ -184,6 +207,9 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
     if (status < 0 || net_is_full(l->loop->net)) {
         pause_accepting(l);
         return;
+    }
+    if (!l->open && is_shaking(l->loop)) {
+        return; /* and finds the listener readable in the next turn */
     }
     for (int i = 0; i < NET_ACCEPTS_PER_TURN && accept_one(l); i++) {
     }

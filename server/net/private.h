@@ -38,6 +38,8 @@ enum {
     NET_LINGER_US = 1000000,     /* for the peer to close after us, so that no RST eats them */
     NET_PAUSE_US = 100 * 1000,
     NET_ACCEPTS_PER_TURN = 64,
+    NET_SHAKING_US =
+        50 * 1000, /* handshakes of a turn took so long: nobody is accepted in the next */
     NET_FREE_WORK_MAX = 256,
     NET_OPEN_BYTES = 256 * 1024 * 1024 + 64 * 1024, /* of a packet on the open listener */
     NET_OPEN_WARN_US = 60 * 1000000,
@@ -74,6 +76,7 @@ struct net_loop {
     bool ticking;
     int64_t now_us;
     int64_t handshake_due_us; /* of the token bucket: when the last token taken would have come */
+    int64_t shaking_us, shaking_before_us; /* spent on handshakes in this turn and the last */
     struct wheel wheel;
     struct list dirty, again;
     struct net_pipe pipe;

@@ -53,9 +53,11 @@ static bool handshake(struct net_conn *c)
         }
     }
     ERR_clear_error();
+    int64_t from_us = clock_mono_us();
     net_memory_passing(true);
     int done = SSL_do_handshake(c->ssl);
     net_memory_passing(false);
+    l->shaking_us += clock_mono_us() - from_us;
     int e = done == 1 ? SSL_ERROR_NONE : SSL_get_error(c->ssl, done);
     net_conn_send_pipe(c);
     if (c->state == CONN_GONE || e == SSL_ERROR_WANT_READ) {

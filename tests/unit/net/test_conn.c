@@ -203,6 +203,28 @@ Test(conn, the_handshake_budget_delays_and_refuses_nobody, .timeout = 60)
     echo_stop(&e);
 }
 
+Test(conn, who_gave_up_in_the_backlog_costs_no_handshake, .timeout = 60)
+{
+    struct echo e;
+    struct caller c;
+    echo_init(&e);
+    struct net_handlers h = echo_handlers(&e);
+    cr_assert_eq(net_new(&e.conf, &h, &e.net), ERR_OK);         /* listens; nobody accepts yet */
+    static const uint8_t hello[] = "\x16\x03\x01\x00\x05hello"; /* OpenSSL would refuse it */
+    for (int i = 0; i < 10; i++) {
+        int fd = dial(net_port(e.net));
+        cr_assert_eq(send(fd, hello, sizeof(hello) - 1, 0), sizeof(hello) - 1);
+        (void)close(fd);
+    }
+    cr_assert_eq(net_start(e.net), ERR_OK);
+    caller_init(&c, &e, NULL);
+    cr_expect(caller_dials(&c, &e, NULL) && caller_says(&c, "x\n", "x\n"), "who waits is served");
+    caller_fini(&c);
+    cr_expect_geq(net_close_count(e.net, NET_CLOSE_PEER), 10);
+    cr_expect_eq(net_close_count(e.net, NET_CLOSE_HANDSHAKE), 0);
+    echo_stop(&e);
+}
+
 Test(conn, an_open_listener_is_plain_and_on_loopback_only, .timeout = 60)
 {
     static const struct {
