@@ -690,6 +690,9 @@ int main(int argc, char **argv)
      * next. */
     l.conf.clean_start = true;
     l.conf.session_expiry_s = 0;
+    /* With thousands of handshakes at once this program is the slow one, and must not blame the
+     * server. */
+    l.conf.connect_timeout_ms = 30000;
     if (l.set.mode == MODE_HANDSHAKES) {
         l.conf.resume = l.set.resumed;
         l.conf.backoff_min_ms = 1;
