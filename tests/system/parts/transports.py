@@ -10,7 +10,7 @@ import time
 
 import websocket
 from house import CA, DIR, ENV, MQTT_PORT, api, check, device, finish, lib, metric, sql
-from mqtt import Client, packet, text
+from mqtt import Client, packet, text, varint
 from websocket import BINARY, CLOSE, CONTINUED, FIN, PING, TEXT, WebSocket, frame
 
 TELEMETRY = "v1/devices/me/telemetry"
@@ -144,6 +144,16 @@ def open_listener():
             c = mqtt(wrap(dial(OPEN_PORT, tls=False)), "anyone", None, version)
             check(f"open listener, {words}, version {version}: nobody is asked who they are", c.connack, 0)
             check(f"open listener, {words}, version {version}: any topic", c.publish("any/topic", "hello"), 0)
+    c = mqtt(dial(OPEN_PORT, tls=False), "large", None)
+    largest = 268435455 if os.environ.get("SIGNALBOX_FULL") else 20_000_000
+    head = text("large") + b"\0\x07\0"
+    c.send(b"\x32" + varint(largest) + head)
+    part = b"x" * 65536
+    for at in range(len(head), largest, len(part)):
+        c.send(part[: largest - at])
+    c.socket.settimeout(120)
+    check(f"open listener: a packet of {largest} bytes", c.wait(4)[1][:2], b"\0\x07")
+    c.disconnect()
     warned = open(os.path.join(DIR, "server.log")).read().count('"open_listener"')
     check("and the log is loud about it", warned >= 1, True)
     if os.environ.get("SIGNALBOX_FULL"):
