@@ -25,6 +25,9 @@ struct fleet_link;
 struct ssl_st; /* OpenSSL's SSL_CTX, SSL and SSL_SESSION */
 struct ssl_ctx_st;
 struct ssl_session_st;
+struct x509_st; /* X509, EVP_PKEY, STACK_OF(X509) */
+struct evp_pkey_st;
+struct stack_st_X509;
 
 struct fleet_net {
     uv_loop_t *uv;
@@ -79,6 +82,9 @@ struct fleet_link {
     bool reused;  /* the TLS session was resumed */
     struct ssl_st *ssl;
     struct ssl_session_st *ticket; /* of the last connection; NULL: a full handshake next time */
+    struct x509_st *cert;          /* the device's identity, once its files were read */
+    struct evp_pkey_st *key;
+    struct stack_st_X509 *chain;
     uv_poll_t poll;
     struct list dirty;
     struct buf out;
@@ -90,8 +96,8 @@ enum { FLEET_LINK_OUT_MAX = 64 << 20, FLEET_LINK_IN_MAX = 4 << 20 };
 void fleet_link_init(struct fleet_link *l, struct fleet_net *net,
                      const struct fleet_link_events *events);
 void fleet_link_fini(struct fleet_link *l); /* idle */
-/* cert_file and key_file may be NULL. ERR_IO: no socket (then nothing is called back); ERR_TLS: the
- * certificate. */
+/* cert_file and key_file may be NULL; they are read for the first connection. ERR_IO: no socket
+ * (then nothing is called back); ERR_TLS: the certificate. */
 NODISCARD enum err fleet_link_open(struct fleet_link *l, const char *cert_file,
                                    const char *key_file);
 struct buf *fleet_link_out(struct fleet_link *l); /* append here; sent at the end of the turn */

@@ -177,6 +177,9 @@ void fleet_link_fini(struct fleet_link *l)
 {
     CHECK(l->state == FLEET_LINK_IDLE);
     fleet_link_forget(l);
+    X509_free(l->cert);
+    EVP_PKEY_free(l->key);
+    sk_X509_pop_free(l->chain, X509_free);
     buf_fini(&l->out);
     buf_fini(&l->in);
 }
@@ -352,6 +355,25 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     }
 }
 
+/* Parsing the files takes longer than the rest of a handshake, so it is done once. */
+static bool use_identity(struct fleet_link *l, SSL *ssl, const char *cert_file,
+                         const char *key_file)
+{
+    if (l->cert != NULL) {
+        return SSL_use_cert_and_key(ssl, l->cert, l->key, l->chain, 1) == 1;
+    }
+    STACK_OF(X509) *chain = NULL;
+    if (SSL_use_certificate_chain_file(ssl, cert_file) != 1 ||
+        SSL_use_PrivateKey_file(ssl, key_file, SSL_FILETYPE_PEM) != 1 ||
+        SSL_get0_chain_certs(ssl, &chain) != 1) {
+        return false;
+    }
+    l->cert = SSL_get_certificate(ssl);
+    l->key = SSL_get_privatekey(ssl);
+    l->chain = chain == NULL ? NULL : X509_chain_up_ref(chain);
+    return X509_up_ref(l->cert) == 1 && EVP_PKEY_up_ref(l->key) == 1;
+}
+
 static enum err make_ssl(struct fleet_link *l, const char *cert_file, const char *key_file)
 {
     SSL *ssl = SSL_new(l->net->tls);
@@ -368,10 +390,7 @@ static enum err make_ssl(struct fleet_link *l, const char *cert_file, const char
         ok = ok && SSL_set1_host(ssl, l->net->host) == 1 &&
              SSL_set_tlsext_host_name(ssl, l->net->host) == 1;
     }
-    if (ok && cert_file != NULL) {
-        ok = SSL_use_certificate_chain_file(ssl, cert_file) == 1 &&
-             SSL_use_PrivateKey_file(ssl, key_file, SSL_FILETYPE_PEM) == 1;
-    }
+    ok = ok && (cert_file == NULL || use_identity(l, ssl, cert_file, key_file));
     if (ok && l->ticket != NULL) {
         ok = SSL_set_session(ssl, l->ticket) == 1;
     }

@@ -36,6 +36,7 @@ struct settings {
     struct fleet_options common;
     const char *file;
     const char *prefix;
+    const char *certs; /* a directory; NULL: tokens */
     uint32_t devices;
     uint32_t values;
     double rate;       /* messages a second over all devices; 0: as the windows allow */
@@ -45,6 +46,7 @@ struct settings {
     uint64_t messages; /* 0: no end */
     int64_t drain_us;
     uint64_t first_nonce;
+    bool slow_retry;
     bool print_csv;
 };
 
@@ -63,6 +65,7 @@ struct device {
     struct note *notes; /* index: seq modulo window */
     char name[64];
     char token[FLEET_TOKEN_SIZE];
+    char *pem; /* certificate and key */
 };
 
 struct ledger {
@@ -298,6 +301,8 @@ static const char usage[] =
     "  --drain T       wait for answers at the end (30s)\n"
     "  --server-ts S   share of devices without a time of their own (0)\n"
     "  --cut R         cut R connections a second without a word (0)\n"
+    "  --certs DIR     DIR/<device>.pem, certificate and key, instead of tokens\n"
+    "  --slow-retry    reconnect after 1 to 30 s, not after up to 1 s\n"
     "  --first-nonce N first value (from the clock, so that runs do not overlap)\n"
     "  --prefix TEXT   of device names (ledger-)\n"
     "  --csv           print the import file for these devices and end\n"
@@ -315,6 +320,8 @@ enum {
     OPT_CUT,
     OPT_NONCE,
     OPT_PREFIX,
+    OPT_CERTS,
+    OPT_SLOW_RETRY,
     OPT_CSV
 };
 
@@ -331,6 +338,13 @@ static bool take_own(struct settings *s, int code, const char *text)
         return true;
     case OPT_CSV:
         s->print_csv = true;
+        return true;
+    case OPT_CERTS:
+        s->certs = text;
+        return true;
+    case OPT_SLOW_RETRY:
+        s->slow_retry = true;
+        s->common.retry_fast = false;
         return true;
     case OPT_DEVICES:
         ok = fleet_read_count("devices", text, 1, 100000, &n);
@@ -374,6 +388,8 @@ static bool read_options(int argc, char **argv, struct settings *s)
                                           {"cut", required_argument, NULL, OPT_CUT},
                                           {"first-nonce", required_argument, NULL, OPT_NONCE},
                                           {"prefix", required_argument, NULL, OPT_PREFIX},
+                                          {"certs", required_argument, NULL, OPT_CERTS},
+                                          {"slow-retry", no_argument, NULL, OPT_SLOW_RETRY},
                                           {"csv", no_argument, NULL, OPT_CSV},
                                           {0}};
     *s = (struct settings){.common = fleet_options_default(),
@@ -425,6 +441,14 @@ static bool make_devices(struct ledger *b)
         d->client.arg = d;
         d->client.client_id = d->name;
         d->client.user_name = d->token;
+        if (b->set.certs != NULL) {
+            if (asprintf(&d->pem, "%s/%s.pem", b->set.certs, d->name) < 0) {
+                return false;
+            }
+            d->client.user_name = NULL;
+            d->client.cert_file = d->pem;
+            d->client.key_file = d->pem;
+        }
         d->client.version = fleet_options_version(&b->set.common, i);
     }
     return b->devices != NULL;
@@ -473,7 +497,7 @@ int main(int argc, char **argv)
         return FLEET_FAILED;
     }
     b.conf = fleet_options_conf(&b.set.common, &b.net, &events);
-    b.conf.backoff_max_ms = 1000;
+    b.conf.backoff_max_ms = b.set.slow_retry ? 30000 : 1000;
     fleet_random_init(&b.random, b.set.common.seed);
     b.file = fopen(b.set.file, "we");
     if (b.file == NULL || !make_devices(&b)) {
@@ -487,6 +511,7 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < b.set.devices; i++) {
         fleet_client_fini(&b.devices[i].client);
         free(b.devices[i].notes);
+        free(b.devices[i].pem);
     }
     free(b.devices);
     fleet_net_fini(&b.net);

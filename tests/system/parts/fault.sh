@@ -10,6 +10,7 @@
 #   proxy_start NAME LISTEN TO …      a bad line; order NAME WORDS…; proxied NAME COUNTER
 #   postgres_pids                     the postmaster and all its children
 #   note KIND                         a moment, for `since`
+#   moment KIND, grown COUNTER A B    the last of a kind in µs; how much a counter grew between two of them
 #   since KIND                        the longest time in ms from such a moment to the next PUBACK in the books
 #   at_most WORDS ACTUAL LIMIT, at_least WORDS ACTUAL LIMIT
 #                                     the short form allows WORDS that begin with `ms` ten times the limit: its machine may be busy
@@ -24,6 +25,13 @@ SPOOL=(spool_dir=)
 full() { [[ ${SIGNALBOX_FULL:-} == 1 ]]; }
 
 figure() { printf '%-58s %s\n' "$1" "$2"; }
+# From A to B (moments): how much a counter of /metrics grew, by what the watch saw of it within that time.
+grown() { # COUNTER A B
+    jq -s --arg name "$1" --argjson from "$(moment "$2")" --argjson to "$(moment "$3")" \
+        '[.[] | select(.t * 1e6 >= $from and .t * 1e6 <= $to) | .[$name]] | if length == 0 then 0 else last - first end' \
+        "$SIGNALBOX_TEST_DIR/watch.jsonl"
+}
+moment() { awk -v kind="$1" '$2 == kind { at = $1 } END { print at }' "$MOMENTS"; } # the last of its kind, in µs
 at_most() { # WORDS ACTUAL LIMIT
     local limit=$3
     [[ $1 != ms* ]] || full || limit=$(($3 * 10))
