@@ -33,6 +33,7 @@ COUNT(net_loops,                        1,                   1,       64,       
 COUNT(connections_max,                  16000,               1,       1000000,       PLAIN,  "device connections held at once; needs as many file descriptors and 64 more") \
 COUNT(connections_per_source_max,       0,                   0,       1000000,       PLAIN,  "device connections from one address that have not authenticated yet; 0: no limit") \
 COUNT(handshakes_per_second,            0,                   0,       100000,        PLAIN,  "new TLS handshakes accepted a second; 0: no limit") \
+COUNT(connects_per_device,              5,                   0,       1000,          PLAIN,  "connections of one device a second that do not end with DISCONNECT, four times as many at once; 0: no limit") \
  TIME(connect_timeout,                  10*SEC,              1*SEC,   120*SEC,       PLAIN,  "from accept to an accepted CONNECT, TLS handshake included") \
  TIME(keepalive_max,                    1200*SEC,            5*SEC,   65535*SEC,     PLAIN,  "longest keep alive; longer ones and 0 are set to this") \
  SIZE(packet_max,                       256*KIB,             1*KIB,   256*MIB,       PLAIN,  "largest MQTT packet from an authenticated device") \

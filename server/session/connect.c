@@ -211,6 +211,20 @@ static void log_refused(const struct session *s, const char *detail)
         LOG_S("client_id", s->client_id == NULL ? "" : s->client_id), LOG_S("why", detail));
 }
 
+/* Two devices with one credential that take each other over, or one that comes back at once. */
+static struct refusal check_flapping(struct session *s)
+{
+    if (s->device == NULL ||
+        flapping_take(&s->home->flapping, s->device->id, s->home->all->conf->connects_per_device,
+                      session_now_us(s))) {
+        return fine;
+    }
+    char peer[NET_PEER_WORDS];
+    LOG(LOG_WARN, "connects_too_often", LOG_S("device", s->device->name),
+        LOG_S("client_id", s->client_id), LOG_S("peer", s->home->all->io->peer(s->conn, peer)));
+    return (struct refusal){MQTT_QUOTA_EXCEEDED, "connects too often"};
+}
+
 enum packet_end connect_received(struct session *s, const struct mqtt_frame *f)
 {
     struct mqtt_connect m;
@@ -230,6 +244,9 @@ enum packet_end connect_received(struct session *s, const struct mqtt_frame *f)
         if (r.reason != MQTT_SUCCESS) {
             log_refused(s, r.detail);
         }
+    }
+    if (r.reason == MQTT_SUCCESS) {
+        r = check_flapping(s);
     }
     if (r.reason == MQTT_SUCCESS) {
         r = take_will(s, &m);

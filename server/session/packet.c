@@ -69,6 +69,10 @@ static enum packet_end disconnect_received(struct session *s, const struct mqtt_
     if (m.reason == MQTT_SUCCESS) {
         will_forget(s); /* [MQTT-3.14.4-3] */
     }
+    if (s->device != NULL) {
+        flapping_give_back(&s->home->flapping, s->device->id,
+                           s->home->all->conf->connects_per_device);
+    }
     return packet_refused(s, SESSION_CLOSE_CLIENT, mqtt_reason_words((uint8_t)m.reason));
 }
 

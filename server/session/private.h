@@ -40,6 +40,7 @@
 #include "net/wheel.h"
 #include "session/acks.h"
 #include "session/book.h"
+#include "session/flapping.h"
 #include "session/kept.h"
 #include "session/limits.h"
 #include "session/numbers.h"
@@ -141,6 +142,7 @@ struct session_loop {
     struct ack *free_acks;
     struct ack_chunk *ack_chunks;
     int64_t acks_out; /* not in the free list */
+    struct flapping flapping;
     struct mail resume_mail, drain_mail;
     atomic_bool resume_posted;
     bool draining;

@@ -5,5 +5,5 @@ start_postgres
 create_server
 # shellcheck disable=SC1091
 . "$SIGNALBOX_TEST_DIR/server.env"
-start_server "open_listener=127.0.0.1:$SIGNALBOX_OPEN_PORT"
+start_server "open_listener=127.0.0.1:$SIGNALBOX_OPEN_PORT" connects_per_device=0
 python3 "$SIGNALBOX_ROOT/tests/system/parts/transports.py"

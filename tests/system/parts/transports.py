@@ -178,6 +178,16 @@ def before_authentication(token):
     check("silence after the upgrade is closed", (silent.recv(), ended(silent.sock)), (b"", b""))
     check("pings buy no time", pings.recv(), b"")
     check("half a request is closed", ended(half), b"")
+    answers = [mqtt(dial(), "flaps", token).connack for _ in range(40)]
+    check("a device that is cut off again and again is let in at first and then refused with 0x97", (answers[0], sorted(set(answers))), (0, [0, 0x97]))
+    polite = device("polite")
+    for _ in range(40):
+        c = mqtt(dial(), "polite", polite)
+        answers.append(c.connack)
+        c.disconnect()
+    check("one that leaves as it should is not", set(answers[40:]), {0})
+    other = device("does-not-flap")
+    check("another device is not", mqtt(dial(), "calm", other).connack, 0)
     check("all within the limit", time.monotonic() - began < 15, True)
 
 
@@ -228,10 +238,10 @@ def main():
     check("what came through each way is in the database",
           sql("SELECT count(*) > 0 FROM reading_values WHERE device = 'ways'"), "t")
     lib("stop_server")
-    lib("start_server", "connect_timeout=2s", "proxy_protocol_from=")
+    lib("start_server", "connect_timeout=2s", "connects_per_device=1", "proxy_protocol_from=")
     before_authentication(token)
     lib("stop_server")
-    lib("start_server", "connect_timeout=10s", "proxy_protocol_from=127.0.0.0/8", "connections_per_source_max=3")
+    lib("start_server", "connect_timeout=10s", "connects_per_device=0", "proxy_protocol_from=127.0.0.0/8", "connections_per_source_max=3")
     proxied(token)
     check("no protocol error was made up", metric("protocol_errors_total"), 0)
     return finish()
