@@ -212,6 +212,7 @@ static void pairs_init(struct reaction *r)
     for (uint32_t i = 0; i < r->set.pairs; i++) {
         struct pair *p = &r->pairs[i];
         p->all = r;
+        p->tripped = true; /* begins with a reset: an earlier run may have ended with an alert */
         device_init(&p->sensor, p, "sensor", i);
         device_init(&p->actor, p, "actor", i);
     }
