@@ -70,6 +70,43 @@ Test(tls, versions_suites_and_protocols_are_those_of_the_table, .timeout = 60)
     echo_stop(&e);
 }
 
+static void chacha_first(SSL_CTX *ctx)
+{
+    (void)SSL_CTX_set_ciphersuites(ctx, "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256");
+}
+
+static void aes256_only(SSL_CTX *ctx)
+{
+    (void)SSL_CTX_set_ciphersuites(ctx, "TLS_AES_256_GCM_SHA384");
+}
+
+Test(tls, the_suite_is_the_cheapest_for_both, .timeout = 60)
+{
+    static const struct {
+        void (*adjust)(SSL_CTX *ctx);
+        const char *suite;
+    } rows[] = {
+        {NULL, "TLS_AES_128_GCM_SHA256"},
+        {only_12, "ECDHE-ECDSA-AES128-GCM-SHA256"},
+        {chacha_first, "TLS_CHACHA20_POLY1305_SHA256"}, /* a processor without AES of its own */
+        {aes256_only, "TLS_AES_256_GCM_SHA384"},
+    };
+    struct echo e;
+    echo_init(&e);
+    echo_start(&e);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct caller c;
+        caller_init(&c, &e, NULL);
+        if (rows[i].adjust != NULL) {
+            rows[i].adjust(c.ctx);
+        }
+        cr_assert(caller_dials(&c, &e, NULL), "%s", rows[i].suite);
+        cr_expect_str_eq(SSL_get_cipher_name(c.ssl), rows[i].suite);
+        caller_fini(&c);
+    }
+    echo_stop(&e);
+}
+
 Test(tls, a_certificate_that_does_not_verify_fails_the_handshake, .timeout = 60)
 {
     struct echo e;
