@@ -43,6 +43,7 @@ struct rig {
     const struct device *last_device; /* borrowed until the answer */
     const char *last_client_id;
     enum err publish_answer;
+    enum err route_answer, subscribed_answer, released_answer, received_answer; /* see router.h */
     bool tickets_wait;
     struct ticket *tickets[RIG_TICKETS];
     int ticket_count;
