@@ -25,7 +25,12 @@ enum packet_end connect_refuse(struct session *s, enum mqtt_version version,
                                enum mqtt_reason reason, const char *detail)
 {
     const struct mqtt_connack m = {.reason = reason};
-    (void)!mqtt_connack_encode(session_out(s), version, &m);
+    struct buf *out = session_out(s);
+    size_t start = out->len;
+    (void)!mqtt_connack_encode(out, version, &m);
+    if (out->len - start > s->client_packet_max) {
+        out->len = start; /* [MQTT-3.1.2-24]: closed without a word */
+    }
     session_end(s, SESSION_CLOSE_REFUSED, detail);
     return PACKET_ENDED;
 }

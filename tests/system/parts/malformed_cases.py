@@ -154,6 +154,7 @@ def property_cases():
     for number, value, words in ((0x21, b"\0\0", "Receive Maximum 0"), (0x27, b"\0\0\0\0", "Maximum Packet Size 0"),
                                  (0x17, b"\x02", "Request Problem Information 2"), (0x19, b"\x02", "Request Response Information 2")):
         case(words, "3.1.2.11", 5, connect(5, raw=bytes([number]) + value), {PROTOCOL, MALFORMED}, True)
+    case("no CONNACK fits into the client's Maximum Packet Size", "MQTT-3.1.2-24", 5, connect(5, raw=b"\x27\0\0\0\x02"), {CLOSED}, True)
     case("Authentication Data without a method", "3.1.2.11.10", 5, connect(5, raw=string(0x16)), {PROTOCOL}, True)
     case("an unknown authentication method", "3.1.2.11.9, 4.12", 5, connect(5, raw=string(0x15)), {0x8C}, True)
     case("Payload Format Indicator 2", "3.3.2.3.2", 5, publish(5, raw=b"\x01\x02"), {MALFORMED, PROTOCOL})
