@@ -15,11 +15,10 @@
 
 #include "../stress/net_certs.h"
 #include "base/clock.h"
+#include "fake/same.h"
 #include "fake/uv.h"
 #include "net/net.h"
 #include "ws_bytes.h"
-
-time_t time(time_t *ret_now);
 
 enum { CLIENTS = UV_SOCKS_MAX, SAID_MAX = 1 << 20, SERVERS = 8, HOST_PROXY = 3 };
 
@@ -59,43 +58,12 @@ static char proxies[] = "127.0.0.4";
 static char listen_address[] = "127.0.0.1:0";
 static SSL_CTX *contexts[8];
 static SSL_SESSION *ticket;
-static uint64_t random_state;
 static struct script *input;
 
-/* ---- the same in each run ---- */
-
-time_t time(time_t *ret_now)
+static int64_t now_s(void)
 {
-    time_t now = 1790000000 + uv_mono_us() / CLOCK_SECOND_US;
-    if (ret_now != NULL) {
-        *ret_now = now;
-    }
-    return now;
+    return 1790000000 + uv_mono_us() / CLOCK_SECOND_US;
 }
-
-static int random_bytes(unsigned char *bytes, int len)
-{
-    for (int i = 0; i < len; i++) {
-        random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-        bytes[i] = (unsigned char)(random_state >> 56);
-    }
-    return 1;
-}
-
-static int random_status(void)
-{
-    return 1;
-}
-
-#pragma clang diagnostic push
-#pragma clang diagnostic ignored "-Wdeprecated-declarations"
-static void random_fixed(void)
-{
-    static const RAND_METHOD method = {
-        .bytes = random_bytes, .pseudorand = random_bytes, .status = random_status};
-    CHECK(RAND_set_rand_method(&method) == 1);
-}
-#pragma clang diagnostic pop
 
 /* ---- the owner ---- */
 
@@ -639,7 +607,6 @@ static void settle(void)
         uv_turn();
         check_limits();
     }
-                            .send_timeout_us = 30 * SEC,
     for (int i = 0; i < CLIENTS; i++) {
         const struct client *k = &clients[i];
         if (k->sock != NULL && k->conn != NULL && !k->damaged && !k->failed) {
@@ -672,6 +639,7 @@ static void server_new(struct server *v, uint8_t settings)
                             .connect_timeout_us = 10 * CLOCK_SECOND_US,
                             .packet_max_bytes = 256 << 10,
                             .send_queue_max_bytes = 64 << 10,
+                            .send_timeout_us = 30 * SEC,
                             .buffers_max_bytes = 64 << 20};
     v->world = uv_world_new();
     uv_world_enter(v->world);
@@ -691,7 +659,7 @@ static void server_free(struct server *v)
 
 static void start(uint8_t settings)
 {
-    random_state = 1;
+    same_random(1);
     server = &servers[settings % SERVERS];
     fresh = (settings & 0x80) != 0;
     if (server->net == NULL) {
@@ -742,7 +710,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc;
     (void)argv;
-    random_fixed();
+    same_random(1);
+    same_time(now_s);
     certs_init(&certs);
     certs_client(&certs, "device");
     certs_issue(&certs,

@@ -19,7 +19,7 @@
 #include "base/counter.h"
 #include "base/intern.h"
 #include "fake/tables.h"
-#include "loop/worker.h"
+#include "fake/worker.h"
 #include "store/batch_internal.h"
 #include "store/writer.h"
 
@@ -32,56 +32,7 @@ static struct {
 
 /* ---- the writer's thread ---- */
 
-static struct mail *posted, **posted_last = &posted;
 static struct writer *writer;
-
-struct worker *worker_new(const char *name, int threads, worker_open_fn open, worker_close_fn close,
-                          void *arg)
-{
-    static char worker;
-    (void)name;
-    (void)open;
-    (void)close;
-    (void)arg;
-    CHECK(threads == 1);
-    return (struct worker *)(void *)&worker;
-}
-
-void worker_post(struct worker *w, struct mail *m)
-{
-    (void)w;
-    m->next = NULL;
-    *posted_last = m;
-    posted_last = &m->next;
-}
-
-static bool run_one(void)
-{
-    struct mail *m = posted;
-    if (m == NULL) {
-        return false;
-    }
-    posted = m->next;
-    posted_last = posted == NULL ? &posted : posted_last;
-    m->run(m);
-    return true;
-}
-
-void worker_stop(struct worker *w)
-{
-    (void)w; /* LLVMFuzzerTestOneInput runs what was posted; here we may be inside of it */
-}
-
-void worker_free(struct worker *w)
-{
-    (void)w;
-    CHECK(posted == NULL);
-}
-
-void *worker_context(void)
-{
-    return NULL;
-}
 
 int __wrap_nanosleep(const struct timespec *want, struct timespec *left);
 int __wrap_nanosleep(const struct timespec *want, struct timespec *left)
@@ -231,7 +182,7 @@ static void submit(struct slot *s)
 
 static void resubmit_returned(void)
 {
-    while (run_one()) {
+    while (worker_run_one()) {
     }
     writer_recall(writer, false);
     for (int i = 0; i < run.count; i++) {
@@ -277,7 +228,7 @@ static void operate(uint8_t what, uint8_t which)
         batch_partition(b, 0, CLOCK_DAY_US, "samples_19700101");
         break;
     case 7:
-        (void)run_one();
+        (void)worker_run_one();
         break;
     case 8:
         orders.recall_on_sleep = which % 2 == 0;
@@ -306,11 +257,11 @@ static void operate(uint8_t what, uint8_t which)
 /* Nothing goes wrong any more unless it was said to. */
 static void finish(void)
 {
-    while (run_one()) {
+    while (worker_run_one()) {
     }
     for (int i = 0; i < BATCHES && anything_returned(); i++) {
         resubmit_returned();
-        while (run_one()) {
+        while (worker_run_one()) {
         }
     }
     CHECK(!anything_returned());
