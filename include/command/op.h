@@ -30,7 +30,7 @@ struct api_op {
     const char *method;
     const char *params;          /* JSON object */
     int64_t expires_us;          /* from now; 0: the default */
-    const char *idempotency_key; /* NULL: none */
+    const char *idempotency_key; /* COMMAND_CREATE, TELEMETRY; NULL: none */
     const char *actor;           /* the token's name */
     const char *comment;         /* ALERT_ACK; may be NULL */
     int64_t id;                  /* command or alert */

@@ -389,6 +389,33 @@ const char *api_request_header(const struct api_request *r, const char *name)
     return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
+bool api_read_key(struct api_request *r)
+{
+    const char *key = api_request_header(r, "Idempotency-Key");
+    if (key == NULL) {
+        return true;
+    }
+    struct view text = view_str(key);
+    bool good = text.len > 0 && text.len <= API_KEY_MAX;
+    for (size_t i = 0; i < text.len; i++) {
+        good = good && text.data[i] > 0x20 && text.data[i] < 0x7F;
+    }
+    if (!good) {
+        api_fail(r, PROBLEM_BAD_REQUEST,
+                 "Idempotency-Key must have 1 to %d printable characters without blanks",
+                 API_KEY_MAX);
+        return false;
+    }
+    r->op.idempotency_key = arena_str(&r->arena, text);
+    return true;
+}
+
+void api_fail_key(struct api_request *r)
+{
+    api_errors_add(r->errors, "", "the Idempotency-Key was used for another request");
+    api_refuse(r);
+}
+
 bool api_need_match(struct api_request *r, bool required, int64_t version)
 {
     const char *if_match = api_request_header(r, "If-Match");

@@ -39,6 +39,7 @@ enum {
     API_ANSWER_MAX = 64 << 20,
     API_LIMIT_DEFAULT = 100,
     API_LIMIT_MAX = 1000,
+    API_KEY_MAX = 200,
 };
 
 enum api_phase { API_PHASE_NEW, API_PHASE_BODY, API_PHASE_WORK, API_PHASE_DONE, API_PHASE_SENT };
@@ -136,6 +137,9 @@ void api_etag(struct api_request *r, int64_t version);
  * answered already. */
 NODISCARD bool api_need_match(struct api_request *r, bool required, int64_t version);
 const char *api_request_header(const struct api_request *r, const char *name);
+/* Idempotency-Key into r->op. False: it is not of the right form, and that was answered. */
+bool api_read_key(struct api_request *r);
+void api_fail_key(struct api_request *r); /* it was used for something else */
 /* {"items":[…],"next_cursor":…}: begin, write each item, end. */
 struct emit_json api_list_begin(struct api_request *r);
 void api_list_end(struct api_request *r, struct emit_json *j, const struct api_cursor *next);

@@ -12,7 +12,7 @@
 
 #define COMMAND_WAIT_MAX_US   (60 * CLOCK_SECOND_US)
 #define COMMAND_EXPIRY_MAX_US (30 * CLOCK_DAY_US)
-enum { COMMAND_PARAMS_MAX = 64 * 1024, COMMAND_KEY_MAX = 200 };
+enum { COMMAND_PARAMS_MAX = 64 * 1024 };
 
 void api_handle_commands_list(struct api_request *r, struct db *db)
 {
@@ -170,8 +170,7 @@ static void create_done(struct api_op *op)
 {
     struct api_request *r = op->arg;
     if (op->status == ERR_CONFLICT) {
-        api_errors_add(r->errors, "", "the Idempotency-Key was used for another command");
-        api_refuse(r);
+        api_fail_key(r);
     } else if (op->status != ERR_OK && op->status != ERR_EXISTS) {
         api_fail_op(r, "such device");
     } else {
@@ -251,27 +250,6 @@ static bool read_command(struct api_request *r, const struct device *d, const js
     return !api_invalid(r);
 }
 
-static bool read_key(struct api_request *r)
-{
-    const char *key = api_request_header(r, "Idempotency-Key");
-    if (key == NULL) {
-        return true;
-    }
-    struct view text = view_str(key);
-    bool good = text.len > 0 && text.len <= COMMAND_KEY_MAX;
-    for (size_t i = 0; i < text.len; i++) {
-        good = good && text.data[i] > 0x20 && text.data[i] < 0x7F;
-    }
-    if (!good) {
-        api_fail(r, PROBLEM_BAD_REQUEST,
-                 "Idempotency-Key must have 1 to %d printable characters without blanks",
-                 COMMAND_KEY_MAX);
-        return false;
-    }
-    r->op.idempotency_key = arena_str(&r->arena, text);
-    return true;
-}
-
 void api_handle_commands_create(struct api_request *r, struct db *db)
 {
     (void)db;
@@ -283,7 +261,7 @@ void api_handle_commands_create(struct api_request *r, struct db *db)
         return;
     }
     struct device *d = api_device(r, r->names[0]);
-    const json_t *body = d == NULL || !read_key(r) ? NULL : api_body(r);
+    const json_t *body = d == NULL || !api_read_key(r) ? NULL : api_body(r);
     bool good = body != NULL && read_command(r, d, body);
     if (good && !d->enabled) {
         api_fail(r, PROBLEM_CONFLICT, "the device is disabled");

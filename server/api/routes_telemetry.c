@@ -14,6 +14,8 @@ static void telemetry_done(struct api_op *op)
         emit_json_str(&j, "stored");
         emit_json_close(&j, '}');
         api_answer(r, MHD_HTTP_OK);
+    } else if (op->status == ERR_CONFLICT) {
+        api_fail_key(r);
     } else {
         api_fail_op(r, "the message");
     }
@@ -47,6 +49,10 @@ void api_handle_telemetry_post(struct api_request *r, struct db *db)
         return;
     }
     bool enabled = d->enabled;
+    if (!api_read_key(r)) {
+        device_drop(d);
+        return;
+    }
     r->op.kind = API_OP_TELEMETRY;
     r->op.device_id = d->id;
     r->op.body = buf_view(&r->body);

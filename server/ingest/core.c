@@ -67,6 +67,11 @@ void core_batch_touch(struct ingest *in, struct core_device *cd)
     cd->last_batch = core_open(in)->number;
 }
 
+uint64_t core_batch_number(struct ingest *in)
+{
+    return core_open(in)->number;
+}
+
 struct after *core_after(struct ingest *in, enum after_kind kind)
 {
     struct core_batch *cb = core_open(in);
@@ -142,15 +147,21 @@ bool core_in_flight_half(const struct ingest *in)
            atomic_load(&in->in_flight_bytes) >= in->conf->in_flight_max_bytes / 2;
 }
 
-void core_give_back(struct ingest *in, uint32_t messages, size_t bytes)
+/* Calls those whom a gate had no room or no memory for, when there is enough to make it worth. */
+static void core_feed(struct ingest *in)
 {
-    int64_t left = atomic_fetch_sub(&in->in_flight, messages) - messages;
-    int64_t left_bytes = atomic_fetch_sub(&in->in_flight_bytes, (int64_t)bytes) - (int64_t)bytes;
-    bool room = left < in->conf->messages_in_flight_max * 4 / 5 &&
-                left_bytes < in->conf->in_flight_max_bytes * 4 / 5;
+    bool room = atomic_load(&in->in_flight) < in->conf->messages_in_flight_max * 4 / 5 &&
+                atomic_load(&in->in_flight_bytes) < in->conf->in_flight_max_bytes * 4 / 5;
     if (room && atomic_exchange(&in->starved, false)) {
         in->hooks.resume(in->hooks.arg);
     }
+}
+
+void core_give_back(struct ingest *in, uint32_t messages, size_t bytes)
+{
+    atomic_fetch_sub(&in->in_flight, messages);
+    atomic_fetch_sub(&in->in_flight_bytes, (int64_t)bytes);
+    core_feed(in);
 }
 
 static void core_run_after(struct ingest *in, struct after *a, enum err status)
@@ -172,7 +183,7 @@ static void core_run_after(struct ingest *in, struct after *a, enum err status)
         break;
     case AFTER_OP_AGAIN:
         if (status == ERR_OK && !in->stopping) {
-            core_op_again(in, a->op);
+            core_op_keyed(in, a->op);
             break;
         }
         a->op->status = ERR_DB_DOWN;
@@ -290,6 +301,7 @@ static void core_tick(void *arg)
     struct ingest *in = arg;
     command_book_tick(in->book, clock_mono_us());
     spooling_tick(in);
+    core_feed(in);
 }
 
 static void core_slow_tick(void *arg)

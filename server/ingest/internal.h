@@ -44,6 +44,7 @@ struct ingest_message {
     struct api_op *op;     /* of a request of the API: is told why it was refused; or NULL */
     bool first;            /* of its publish: the further parts are those of other children */
     bool counts;           /* in the balance; false for the further parts of one publish */
+    bool timed;            /* received_at_us is its time also when it comes again */
     bool spooled;          /* read back from the spool: acknowledged already, its time is fixed */
     bool dup;
     bool connected; /* INGEST_CHILD */
@@ -195,7 +196,7 @@ struct ingest {
     struct order order;
     struct lock online_lock;
     struct map online;        /* device id -> itself; for any thread, under the lock */
-    struct map keys;          /* idempotency keys of the last minute -> since when, an int64_t */
+    struct map keys;          /* idempotency keys that may not be committed yet; see keys.c */
     char name[IDENT_MAX + 1]; /* the answer of the newest look-up of a name */
 
     struct core_batch *open;
@@ -241,6 +242,7 @@ bool core_in_flight_full(const struct ingest *in); /* any thread */
 bool core_in_flight_half(const struct ingest *in);
 void core_give_back(struct ingest *in, uint32_t messages, size_t bytes);
 void core_batch_touch(struct ingest *in, struct core_device *cd);
+uint64_t core_batch_number(struct ingest *in); /* of the open batch */
 
 /* gate.c */
 NODISCARD enum err gate_take(struct gate *g, const struct gate_source *from);
@@ -320,13 +322,23 @@ NODISCARD enum err core_partitions_restore(struct ingest *in, struct db *db);
 void core_partition_need(struct ingest *in, int64_t ts_us);
 void core_maintain(struct ingest *in); /* partitions ahead, retention */
 
-/* answers.c, requests.c */
+/* answers.c */
 void core_answer(struct ingest *in, struct core_device *cd, struct ingest_message *m);
 void core_attributes(struct ingest *in, struct core_device *cd, struct ingest_message *m);
 void core_attribute_request(struct ingest *in, struct core_device *cd, struct ingest_message *m);
 NODISCARD struct command_book *core_book_new(struct ingest *in);
-void core_op_again(struct ingest *in, struct api_op *op); /* its key's command is committed */
-void core_keys_expire(struct ingest *in); /* idempotency keys of more than a minute ago */
+
+/* requests.c, keys.c, posted.c: requests of the API */
+void core_op_end(struct api_op *op, enum err status, const char *detail); /* the answer, now */
+/* False: it is answered already, and gone. Else it is answered after the commit. */
+bool core_op_create(struct ingest *in, struct api_op *op);
+void core_op_keyed(struct ingest *in, struct api_op *op); /* one with an idempotency key */
+void core_keys_expire(struct ingest *in);                 /* committed for more than a minute */
+void core_post(struct ingest *in, struct api_op *op);
+/* The same in two steps, to change the message between them. NULL: answered already. */
+NODISCARD struct ingest_message *core_post_new(struct ingest *in, struct api_op *op);
+void core_post_take(struct ingest *in, struct ingest_message *m);
+void core_post_drop(struct ingest_message *m); /* instead of taking it; the request waits still */
 
 /* child.c */
 void core_children_take(struct ingest *in,

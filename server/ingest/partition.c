@@ -199,6 +199,13 @@ static enum err history_drop(struct db *db, int64_t days)
     return e;
 }
 
+/* A request is sent again within minutes; a day is much more than that. */
+static enum err keys_drop(struct db *db)
+{
+    return db_exec(db, "DELETE FROM telemetry_keys WHERE received_at < now() - interval '1 day'",
+                   NULL, NULL);
+}
+
 /* The index of a day that is over was grown by insertions between others, so its pages are half
  * empty: written anew it takes 40 % less. Each partition once. */
 static enum err compact_days(struct db *db)
@@ -233,6 +240,9 @@ static void retention_work(struct store_job *job, struct db *db)
     }
     if (r->err == ERR_OK && r->history_days > 0) {
         r->err = history_drop(db, r->history_days);
+    }
+    if (r->err == ERR_OK) {
+        r->err = keys_drop(db);
     }
     if (r->err == ERR_OK) {
         r->err = compact_days(db);

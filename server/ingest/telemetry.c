@@ -294,9 +294,10 @@ static int64_t server_time(struct core_device *cd, const struct ingest_message *
         *ret_again = true;
         return again_us;
     }
-    /* What is in the spool may have been read before: always the same time. */
-    *ret_again = m->spooled;
-    int64_t ts_us = m->spooled ? m->received_at_us + at : cd->last_received_us;
+    /* What is in the spool, or has a key, may have come before: always the same time. */
+    bool timed = m->spooled || m->timed;
+    *ret_again = timed;
+    int64_t ts_us = timed ? m->received_at_us + at : cd->last_received_us;
     recent_add(cd, ts_us, digest, m->packet_id);
     return ts_us;
 }

@@ -168,8 +168,10 @@ enum err db_exec(struct db *db, const char *sql, const struct db_params *params,
         return ERR_DB_DOWN;
     }
     /* Nothing here is older than a day. */
-    bool history = strncmp(sql, "DELETE FROM events WHERE ts < now()", 35) == 0 ||
-                   strncmp(sql, "DELETE FROM rejected_messages WHERE received_at < now()", 55) == 0;
+    bool history =
+        strncmp(sql, "DELETE FROM events WHERE ts < now()", 35) == 0 ||
+        strncmp(sql, "DELETE FROM rejected_messages WHERE received_at < now()", 55) == 0 ||
+        strncmp(sql, "DELETE FROM telemetry_keys WHERE received_at < now()", 52) == 0;
     if (!history || ret_rows != NULL) {
         sim_violation("SQL", "the model does not know: %s", sql);
     }
