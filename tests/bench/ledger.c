@@ -17,18 +17,14 @@
  * and make the program fail.
  */
 #include <errno.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/emit_json.h"
-#include "fleet/client.h"
-#include "fleet/options.h"
-#include "fleet/token.h"
+#include "fleet/crew.h"
 #include "fleet/topic.h"
+#include "parts/devices.h"
 
 enum { VALUES_MAX = 50, TICK_MS = 5, PAYLOAD_MAX = 64 + VALUES_MAX * 32 };
 
@@ -57,25 +53,19 @@ struct note {       /* of one message under way; a ring as large as the window *
 };
 
 struct device {
-    struct fleet_client client;
+    struct fleet_client *client;
     struct ledger *book;
     bool own_ts;
     uint64_t seq;
     int64_t last_ms;
     struct note *notes; /* index: seq modulo window */
-    char name[64];
-    char token[FLEET_TOKEN_SIZE];
-    char *pem; /* certificate and key */
 };
 
 struct ledger {
     struct settings set;
-    uv_loop_t uv;
-    struct fleet_net net;
-    struct fleet_client_conf conf;
+    struct fleet_crew crew;
     struct device *devices;
     uv_timer_t timer;
-    uv_signal_t on_int, on_term;
     FILE *file;
     struct fleet_random random;
     uint64_t next_nonce;
@@ -84,14 +74,19 @@ struct ledger {
     int64_t started_us, ended_us;
     int64_t wall_offset_us;
     int64_t next_cut_us;
-    bool ending, stopped, failed;
+    bool ending, failed;
     uint64_t acked, rejected, unknown;
 };
+
+static struct device *device_of(const struct fleet_client *c)
+{
+    return ((struct fleet_member *)c->arg)->arg;
+}
 
 static void write_lines(struct ledger *b, const struct device *d, const struct fleet_slot *slot,
                         const char *state, int64_t ack_us)
 {
-    const struct note *n = &d->notes[slot->tag % b->conf.window_max];
+    const struct note *n = &d->notes[slot->tag % b->crew.conf.window_max];
     char ts[24] = "";
     char ack[24] = "";
     if (n->ts_ms != 0) {
@@ -103,8 +98,9 @@ static void write_lines(struct ledger *b, const struct device *d, const struct f
     long long sent = slot->sent_us == 0 ? 0 : (long long)(slot->sent_us + b->wall_offset_us);
     for (uint32_t i = 0; i < b->set.values; i++) {
         unsigned long long nonce = n->nonce + i;
-        int len = fprintf(b->file, "%llu,%s,m%02u,%s,%llu,%llu,%lld,%s,%s\n", nonce, d->name, i, ts,
-                          (unsigned long long)n->seq, nonce, sent, ack, state);
+        int len =
+            fprintf(b->file, "%llu,%s,m%02u,%s,%llu,%llu,%lld,%s,%s\n", nonce, d->client->client_id,
+                    i, ts, (unsigned long long)n->seq, nonce, sent, ack, state);
         b->failed = b->failed || len < 0;
     }
 }
@@ -128,9 +124,9 @@ static void publish_one(struct device *d)
     }
     at += (size_t)snprintf(text + at, sizeof(text) - at, d->own_ts ? "}}" : "}");
     CHECK(at < sizeof(text));
-    d->notes[d->seq % b->conf.window_max] =
+    d->notes[d->seq % b->crew.conf.window_max] =
         (struct note){.nonce = b->next_nonce, .ts_ms = d->own_ts ? d->last_ms : 0, .seq = d->seq};
-    enum err e = fleet_client_publish(&d->client, VIEW(FLEET_TOPIC_TELEMETRY), view_of(text, at),
+    enum err e = fleet_client_publish(d->client, VIEW(FLEET_TOPIC_TELEMETRY), view_of(text, at),
                                       d->seq, clock_mono_us());
     CHECK(e == ERR_OK);
     b->next_nonce += b->set.values;
@@ -144,7 +140,7 @@ static bool may_publish(const struct device *d)
 {
     const struct ledger *b = d->book;
     return !b->ending && (b->set.messages == 0 || b->published < b->set.messages) &&
-           fleet_client_room(&d->client) > 0;
+           fleet_client_room(d->client) > 0;
 }
 
 static void publish_some(struct device *d)
@@ -157,7 +153,7 @@ static void publish_some(struct device *d)
 static void on_acked(struct fleet_client *c, const struct fleet_slot *slot, uint8_t reason,
                      int64_t now)
 {
-    struct device *d = c->arg;
+    struct device *d = device_of(c);
     struct ledger *b = d->book;
     bool ok = reason < 0x80;
     b->acked += ok ? 1 : 0;
@@ -167,21 +163,26 @@ static void on_acked(struct fleet_client *c, const struct fleet_slot *slot, uint
 
 static void on_room(struct fleet_client *c)
 {
-    publish_some(c->arg);
+    publish_some(device_of(c));
+}
+
+static void on_lost(struct fleet_client *c, const char *why)
+{
+    fleet_crew_note_lost(c->arg, why);
 }
 
 static void on_refused(struct fleet_client *c, uint8_t reason)
 {
-    struct device *d = c->arg;
-    (void)fprintf(stderr, "%s: %s\n", d->name, mqtt_reason_words(reason));
-    d->book->failed = true;
-    d->book->ending = true;
+    struct ledger *b = device_of(c)->book;
+    fleet_crew_note_refused(c->arg, reason);
+    b->failed = true;
+    b->ending = true;
 }
 
 static bool all_answered(const struct ledger *b)
 {
     for (uint32_t i = 0; i < b->set.devices; i++) {
-        if (b->devices[i].client.count > 0) {
+        if (b->devices[i].client->count > 0) {
             return false;
         }
     }
@@ -193,16 +194,13 @@ static void stop_all(struct ledger *b)
     for (uint32_t i = 0; i < b->set.devices; i++) {
         struct device *d = &b->devices[i];
         const struct fleet_slot *slot = NULL;
-        for (uint32_t n = 0; (slot = fleet_client_unacked(&d->client, n)) != NULL; n++) {
+        for (uint32_t n = 0; (slot = fleet_client_unacked(d->client, n)) != NULL; n++) {
             b->unknown++;
             write_lines(b, d, slot, "unknown", 0);
         }
-        fleet_client_stop(&d->client);
     }
+    fleet_crew_stop(&b->crew);
     uv_close((uv_handle_t *)&b->timer, NULL);
-    uv_close((uv_handle_t *)&b->on_int, NULL);
-    uv_close((uv_handle_t *)&b->on_term, NULL);
-    b->stopped = true;
 }
 
 static void publish_due(struct ledger *b, int64_t now)
@@ -221,7 +219,7 @@ static void cut_some(struct ledger *b, int64_t now)
     if (b->set.cut_rate <= 0 || now < b->next_cut_us) {
         return;
     }
-    fleet_client_kill(&b->devices[fleet_random_below(&b->random, b->set.devices)].client);
+    fleet_client_kill(b->devices[fleet_random_below(&b->random, b->set.devices)].client);
     b->next_cut_us = now + (int64_t)(1e6 / b->set.cut_rate);
 }
 
@@ -230,6 +228,7 @@ static void on_tick(uv_timer_t *timer)
     struct ledger *b = timer->data;
     int64_t now = clock_mono_us();
     if (!b->ending) {
+        b->ending = b->crew.interrupted;
         publish_due(b, now);
         cut_some(b, now);
         bool over = b->set.run_us > 0 && now - b->started_us >= b->set.run_us;
@@ -244,47 +243,26 @@ static void on_tick(uv_timer_t *timer)
     }
 }
 
-static void on_signal(uv_signal_t *handle, int number)
-{
-    (void)number;
-    struct ledger *b = handle->data;
-    b->ending = true;
-}
-
-static void emit_count(struct emit_json *j, const char *key, uint64_t n)
-{
-    emit_json_key(j, key);
-    emit_json_int(j, (int64_t)n);
-}
-
 static uint64_t report(const struct ledger *b)
 {
-    struct fleet_client_counts sum = {0};
-    for (uint32_t i = 0; i < b->set.devices; i++) {
-        const struct fleet_client_counts *c = &b->devices[i].client.counts;
-        sum.resent += c->resent;
-        sum.unordered += c->unordered;
-        sum.stray += c->stray;
-        sum.connects += c->connects;
-        sum.losts += c->losts;
-    }
+    struct fleet_client_counts sum = fleet_crew_counts(&b->crew);
     struct buf out;
     buf_init(&out, 1 << 16);
     struct emit_json j = emit_json_init(&out);
     emit_json_open(&j, '{');
-    emit_count(&j, "devices", b->set.devices);
-    emit_count(&j, "messages", b->published);
-    emit_count(&j, "values", b->published * b->set.values);
-    emit_count(&j, "acked", b->acked);
-    emit_count(&j, "rejected", b->rejected);
-    emit_count(&j, "unknown", b->unknown);
-    emit_count(&j, "resent", sum.resent);
-    emit_count(&j, "unordered_acks", sum.unordered);
-    emit_count(&j, "stray_acks", sum.stray);
-    emit_count(&j, "connects", sum.connects);
-    emit_count(&j, "lost_connections", sum.losts);
-    emit_count(&j, "first_nonce", b->set.first_nonce);
-    emit_count(&j, "seconds_x1000", (uint64_t)(b->ended_us - b->started_us) / 1000);
+    bench_emit_count(&j, "devices", b->set.devices);
+    bench_emit_count(&j, "messages", b->published);
+    bench_emit_count(&j, "values", b->published * b->set.values);
+    bench_emit_count(&j, "acked", b->acked);
+    bench_emit_count(&j, "rejected", b->rejected);
+    bench_emit_count(&j, "unknown", b->unknown);
+    bench_emit_count(&j, "resent", sum.resent);
+    bench_emit_count(&j, "unordered_acks", sum.unordered);
+    bench_emit_count(&j, "stray_acks", sum.stray);
+    bench_emit_count(&j, "connects", sum.connects);
+    bench_emit_count(&j, "lost_connections", sum.losts);
+    bench_emit_count(&j, "first_nonce", b->set.first_nonce);
+    bench_emit_count(&j, "seconds_x1000", (uint64_t)(b->ended_us - b->started_us) / 1000);
     emit_json_close(&j, '}');
     CHECK(buf_err(&out) == ERR_OK);
     (void)printf("%.*s\n", VIEW_ARG(buf_view(&out)));
@@ -413,45 +391,31 @@ static bool read_options(int argc, char **argv, struct settings *s)
     return optind == argc && complete;
 }
 
-static bool make_devices(struct ledger *b)
+static bool open_devices(struct ledger *b)
 {
     b->devices = calloc(b->set.devices, sizeof(*b->devices));
-    for (uint32_t i = 0; b->devices != NULL && i < b->set.devices; i++) {
+    if (b->devices == NULL || !bench_add_devices(&b->crew, b->set.prefix, b->set.devices)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < b->set.devices; i++) {
+        struct fleet_member *m = &b->crew.members[i];
         struct device *d = &b->devices[i];
-        d->book = b;
-        (void)snprintf(d->name, sizeof(d->name), "%s%04u", b->set.prefix, i);
-        if (fleet_token(view_str(b->set.common.secret), view_str(d->name), d->token) != ERR_OK) {
-            return false;
-        }
-        if (b->set.print_csv) {
-            (void)printf("%s%s,generic,%s\n", i == 0 ? "name,type,token\n" : "", d->name, d->token);
-            continue;
-        }
-        d->notes = calloc(b->conf.window_max, sizeof(*d->notes));
-        if (d->notes == NULL ||
-            fleet_client_init(&d->client, &b->conf, fleet_random_mix(b->set.common.seed, i)) !=
-                ERR_OK) {
-            return false;
-        }
         /* Versions alternate with i, so both versions get their share without a time of their own.
          */
         double pair = i / 2;
-        d->own_ts =
-            (uint64_t)((pair + 1) * b->set.server_ts) == (uint64_t)(pair * b->set.server_ts);
-        d->client.arg = d;
-        d->client.client_id = d->name;
-        d->client.user_name = d->token;
-        if (b->set.certs != NULL) {
-            if (asprintf(&d->pem, "%s/%s.pem", b->set.certs, d->name) < 0) {
-                return false;
-            }
-            d->client.user_name = NULL;
-            d->client.cert_file = d->pem;
-            d->client.key_file = d->pem;
+        *d = (struct device){
+            .client = &m->client,
+            .book = b,
+            .own_ts =
+                (uint64_t)((pair + 1) * b->set.server_ts) == (uint64_t)(pair * b->set.server_ts),
+            .notes = calloc(b->crew.conf.window_max, sizeof(*d->notes)),
+        };
+        m->arg = d;
+        if (d->notes == NULL) {
+            return false;
         }
-        d->client.version = fleet_options_version(&b->set.common, i);
     }
-    return b->devices != NULL;
+    return fleet_crew_open(&b->crew);
 }
 
 static void run(struct ledger *b)
@@ -459,64 +423,48 @@ static void run(struct ledger *b)
     b->wall_offset_us = clock_wall_us() - clock_mono_us();
     b->started_us = clock_mono_us();
     b->next_nonce = b->set.first_nonce;
-    CHECK(uv_timer_init(&b->uv, &b->timer) == 0 && uv_signal_init(&b->uv, &b->on_int) == 0 &&
-          uv_signal_init(&b->uv, &b->on_term) == 0);
+    CHECK(uv_timer_init(&b->crew.uv, &b->timer) == 0);
     b->timer.data = b;
-    b->on_int.data = b;
-    b->on_term.data = b;
     CHECK(uv_timer_start(&b->timer, on_tick, TICK_MS, TICK_MS) == 0);
-    CHECK(uv_signal_start(&b->on_int, on_signal, SIGINT) == 0);
-    CHECK(uv_signal_start(&b->on_term, on_signal, SIGTERM) == 0);
-    for (uint32_t i = 0; i < b->set.devices; i++) {
-        fleet_client_start(&b->devices[i].client,
-                           (uint32_t)((uint64_t)i * 1000 / b->set.common.connects_per_second));
-    }
-    (void)uv_run(&b->uv, UV_RUN_DEFAULT);
+    fleet_crew_start(&b->crew);
+    (void)uv_run(&b->crew.uv, UV_RUN_DEFAULT);
 }
 
 int main(int argc, char **argv)
 {
     static const struct fleet_client_events events = {
-        .acked = on_acked, .room = on_room, .refused = on_refused};
+        .acked = on_acked, .room = on_room, .lost = on_lost, .refused = on_refused};
     static struct ledger b;
-    (void)signal(SIGPIPE, SIG_IGN);
     if (!read_options(argc, argv, &b.set)) {
         (void)fputs(usage, stderr);
         (void)fputs(fleet_options_help, stderr);
         return FLEET_USAGE;
     }
-    if (b.set.print_csv) {
-        return make_devices(&b) ? FLEET_DONE : FLEET_FAILED;
+    const struct settings *set = &b.set;
+    if (set->print_csv) {
+        bool printed = bench_print_csv(set->common.secret, set->prefix, set->devices);
+        return printed ? FLEET_DONE : FLEET_FAILED;
     }
-    (void)fleet_raise_files();
-    char why[300];
-    struct fleet_target target = fleet_options_target(&b.set.common);
-    CHECK(uv_loop_init(&b.uv) == 0);
-    if (fleet_net_init(&b.net, &b.uv, &target, why, sizeof(why)) != ERR_OK) {
-        (void)fprintf(stderr, "%s\n", why);
+    const struct fleet_identity who = {.certs_dir = set->certs, .secret = set->common.secret};
+    if (!fleet_crew_init(&b.crew, &set->common, &who, &events)) {
         return FLEET_FAILED;
     }
-    b.conf = fleet_options_conf(&b.set.common, &b.net, &events);
-    b.conf.backoff_max_ms = b.set.slow_retry ? 30000 : 1000;
-    fleet_random_init(&b.random, b.set.common.seed);
-    b.file = fopen(b.set.file, "we");
-    if (b.file == NULL || !make_devices(&b)) {
-        (void)fprintf(stderr, "%s: %s\n", b.set.file, strerror(errno));
+    b.crew.conf.backoff_max_ms = set->slow_retry ? 30000 : 1000;
+    fleet_random_init(&b.random, set->common.seed);
+    b.file = fopen(set->file, "we");
+    if (b.file == NULL || !open_devices(&b)) {
+        (void)fprintf(stderr, "%s: %s\n", set->file, strerror(errno));
         return FLEET_FAILED;
     }
     (void)fprintf(b.file, "nonce,device,metric,ts,seq,value,t_send,t_ack,state\n");
     run(&b);
     uint64_t unordered = report(&b);
     bool written = fclose(b.file) == 0 && !b.failed;
-    for (uint32_t i = 0; i < b.set.devices; i++) {
-        fleet_client_fini(&b.devices[i].client);
+    fleet_crew_fini(&b.crew);
+    for (uint32_t i = 0; i < set->devices; i++) {
         free(b.devices[i].notes);
-        free(b.devices[i].pem);
     }
     free(b.devices);
-    fleet_net_fini(&b.net);
-    (void)uv_run(&b.uv, UV_RUN_DEFAULT);
-    CHECK(uv_loop_close(&b.uv) == 0);
     bool all_acked = b.unknown == 0 && b.rejected == 0;
     return written && unordered == 0 && all_acked ? FLEET_DONE : FLEET_FAILED;
 }

@@ -4,41 +4,36 @@
  *
  *   closed loop (default)  each connection keeps --window messages in flight for --seconds
  *   open loop (--rate R)   R messages a second over all connections; latency counts from the moment
- * at which a message was due, so a server that stalls is charged for everything that had to wait
- *   --idle                 connections only: says READY on stderr when all are up, holds them for
- * --seconds
+ *                          at which a message was due, so a server that stalls is charged for
+ *                          everything that had to wait
+ *   --idle                 connections only: says READY on stderr when all are up, holds them
  *   --handshakes           connect, wait for CONNACK, close, again; with --resumed by TLS tickets
  *   --every T              also a JSON line for each interval of the measured time, as it ends
  *
- * Payload: {"ts":…,"values":{"m000":1234.56,…}}; numbers have fixed width and are patched in place,
- * because the generator shares its cores with what it measures. Prints one JSON line.
+ * Prints one JSON line.
  */
 #include <math.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/emit_json.h"
-#include "fleet/client.h"
+#include "fleet/crew.h"
 #include "fleet/histogram.h"
-#include "fleet/options.h"
-#include "fleet/token.h"
 #include "fleet/topic.h"
+#include "parts/devices.h"
+#include "parts/payload.h"
 
-enum { VALUES_MAX = 400, NAME_SIZE = 64, TICK_US = 500, PHASE_MS = 20 };
-enum { TS_END = 6 + 13, VALUES_AT = TS_END + 11, VALUE_STRIDE = 15, NUMBER_AT = 7 };
+enum { TICK_US = 500, PHASE_MS = 20, CONNECT_TIMEOUT_MS = 30000 };
 
 enum mode { MODE_CLOSED, MODE_OPEN, MODE_IDLE, MODE_HANDSHAKES };
 enum phase { PHASE_RAMP, PHASE_RUN, PHASE_DRAIN, PHASE_STOP };
 
 struct settings {
     struct fleet_options common;
+    const char *certs; /* a folder, or NULL */
     enum mode mode;
     uint32_t connections;
     uint32_t values;
@@ -47,31 +42,24 @@ struct settings {
     int64_t warm_up_us;
     int64_t every_us; /* 0: no lines of intervals */
     int64_t ramp_timeout_us;
-    const char *topic;  /* %s: the device's name */
     const char *prefix; /* of device names */
-    const char *user;   /* user name, %s: the device's name; NULL: the token of --secret */
     bool resumed;
     bool print_csv;
 };
 
 struct device {
-    struct fleet_client client;
+    struct fleet_client *client;
     struct load *load;
     uint32_t index;
     bool up;
     uint64_t due;  /* open loop: messages whose time has come */
     uint64_t made; /* messages published */
     int64_t last_ms;
-    char name[NAME_SIZE];
-    char user[128];
-    char topic[128];
 };
 
 struct load {
     struct settings set;
-    uv_loop_t uv;
-    struct fleet_net net;
-    struct fleet_client_conf conf;
+    struct fleet_crew crew;
     struct device *devices;
     uv_timer_t timer;
     uv_poll_t tick;
@@ -87,45 +75,15 @@ struct load {
     struct fleet_histogram interval; /* the same since interval_us */
     int64_t interval_us;
     struct rusage cpu_from, cpu_to;
-    char template[VALUES_MAX * VALUE_STRIDE + 64];
-    size_t template_len;
-    uint64_t noise;
+    struct bench_payload payload;
     int64_t wall_offset_us; /* wall time minus monotonic time */
-    char last_error[200];
 };
 
-static void template_make(struct load *l)
-{
-    size_t at =
-        (size_t)snprintf(l->template, sizeof(l->template), "{\"ts\":0000000000000,\"values\":{");
-    for (uint32_t i = 0; i < l->set.values; i++) {
-        at += (size_t)snprintf(l->template + at, sizeof(l->template) - at, "%s\"m%03u\":1000.00",
-                               i == 0 ? "" : ",", i);
-    }
-    at += (size_t)snprintf(l->template + at, sizeof(l->template) - at, "}}");
-    l->template_len = at;
-}
+/* ---- messages ---- */
 
-/* The first digit of each value stays, so that the number is JSON; the other five change with every
- * message. */
-static struct view template_fill(struct load *l, int64_t ts_ms)
+static struct device *device_of(const struct fleet_client *c)
 {
-    uint64_t ts = (uint64_t)ts_ms;
-    for (int i = TS_END - 1; i >= TS_END - 13; i--) {
-        l->template[i] = (char)('0' + ts % 10);
-        ts /= 10;
-    }
-    char *number = l->template + VALUES_AT + NUMBER_AT;
-    for (uint32_t i = 0; i < l->set.values; i++, number += VALUE_STRIDE) {
-        l->noise = l->noise * 6364136223846793005u + 1442695040888963407u;
-        uint32_t n = (uint32_t)(l->noise >> 40);
-        number[1] = (char)('0' + n % 10);
-        number[2] = (char)('0' + n / 10 % 10);
-        number[3] = (char)('0' + n / 100 % 10);
-        number[5] = (char)('0' + n / 1000 % 10);
-        number[6] = (char)('0' + n / 10000 % 10);
-    }
-    return view_of(l->template, l->template_len);
+    return ((struct fleet_member *)c->arg)->arg;
 }
 
 /* When the j-th message of a device is due, on the grid of the ticks. */
@@ -142,7 +100,7 @@ static void publish_some(struct device *d)
         return;
     }
     bool open = l->set.mode == MODE_OPEN;
-    uint32_t room = fleet_client_room(&d->client);
+    uint32_t room = fleet_client_room(d->client);
     if (room == 0 || (open && d->made >= d->due)) {
         return;
     }
@@ -153,21 +111,27 @@ static void publish_some(struct device *d)
         int64_t ms = (now + l->wall_offset_us) / 1000;
         d->last_ms = ms > d->last_ms ? ms : d->last_ms + 1;
         int64_t queued = open ? due_at(l, d, d->made) : now;
-        enum err e = fleet_client_publish(&d->client, view_str(d->topic),
-                                          template_fill(l, d->last_ms), d->made, queued);
+        enum err e =
+            fleet_client_publish(d->client, VIEW(FLEET_TOPIC_TELEMETRY),
+                                 bench_payload_next(&l->payload, d->last_ms), d->made, queued);
         CHECK(e == ERR_OK);
         d->made++;
     }
 }
 
+static bool is_measured(const struct load *l, int64_t us)
+{
+    return us >= l->measure_from_us && us < l->measure_to_us;
+}
+
 static void on_ready(struct fleet_client *c, bool session_present)
 {
     (void)session_present;
-    struct device *d = c->arg;
+    struct device *d = device_of(c);
     struct load *l = d->load;
     if (l->set.mode == MODE_HANDSHAKES) {
         int64_t now = clock_mono_us();
-        if (l->phase == PHASE_RUN && now >= l->measure_from_us && now < l->measure_to_us) {
+        if (l->phase == PHASE_RUN && is_measured(l, now)) {
             l->connects++;
             fleet_histogram_add(&l->latency, now - c->dialed_us);
         }
@@ -183,46 +147,39 @@ static void on_ready(struct fleet_client *c, bool session_present)
 static void on_acked(struct fleet_client *c, const struct fleet_slot *slot, uint8_t reason,
                      int64_t now)
 {
-    struct load *l = ((struct device *)c->arg)->load;
+    struct load *l = device_of(c)->load;
     if (reason >= 0x80) {
         l->refused++;
         return;
     }
-    if (now >= l->measure_from_us && now < l->measure_to_us) {
-        l->acked++;
-    }
-    if (slot->queued_us >= l->measure_from_us && slot->queued_us < l->measure_to_us) {
+    l->acked += is_measured(l, now) ? 1 : 0;
+    if (is_measured(l, slot->queued_us)) {
         fleet_histogram_add(&l->latency, now - slot->queued_us);
-        if (l->set.every_us > 0) {
-            fleet_histogram_add(&l->interval, now - slot->queued_us);
-        }
+        fleet_histogram_add(&l->interval, now - slot->queued_us);
     }
 }
 
 static void on_room(struct fleet_client *c)
 {
-    publish_some(c->arg);
+    publish_some(device_of(c));
 }
 
 static void on_lost(struct fleet_client *c, const char *why)
 {
-    struct device *d = c->arg;
-    struct load *l = d->load;
-    if (l->set.mode != MODE_HANDSHAKES) {
-        (void)snprintf(l->last_error, sizeof(l->last_error), "%s: %s", d->name, why);
+    struct device *d = device_of(c);
+    if (d->load->set.mode != MODE_HANDSHAKES) {
+        fleet_crew_note_lost(c->arg, why);
     }
     if (d->up) {
         d->up = false;
-        l->up--;
+        d->load->up--;
     }
 }
 
 static void on_refused(struct fleet_client *c, uint8_t reason)
 {
-    struct device *d = c->arg;
-    (void)snprintf(d->load->last_error, sizeof(d->load->last_error), "%s: %s", d->name,
-                   mqtt_reason_words(reason));
-    d->load->failed = true;
+    fleet_crew_note_refused(c->arg, reason);
+    device_of(c)->load->failed = true;
 }
 
 static void on_tick(uv_poll_t *poll, int status, int events)
@@ -241,7 +198,7 @@ static void on_tick(uv_poll_t *poll, int status, int events)
     for (; l->due < due; l->due++) {
         struct device *d = &l->devices[l->due % l->set.connections];
         d->due++;
-        if (d->client.state == FLEET_CLIENT_READY) {
+        if (d->client->state == FLEET_CLIENT_READY) {
             publish_some(d);
         }
     }
@@ -253,23 +210,115 @@ static bool tick_start(struct load *l)
                                .it_value = {.tv_nsec = TICK_US * 1000}};
     l->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (l->tick_fd < 0 || timerfd_settime(l->tick_fd, 0, &every, NULL) != 0 ||
-        uv_poll_init(&l->uv, &l->tick, l->tick_fd) != 0) {
+        uv_poll_init(&l->crew.uv, &l->tick, l->tick_fd) != 0) {
         return false;
     }
     l->tick.data = l;
     return uv_poll_start(&l->tick, UV_READABLE, on_tick) == 0;
 }
 
-static void phase_enter(struct load *l, enum phase phase)
+/* ---- what is printed ---- */
+
+static double seconds_of(const struct timeval *t)
 {
-    l->phase = phase;
-    l->phase_us = clock_mono_us();
+    return (double)t->tv_sec + (double)t->tv_usec / 1e6;
 }
+
+static double cpu_seconds(const struct load *l)
+{
+    return seconds_of(&l->cpu_to.ru_utime) + seconds_of(&l->cpu_to.ru_stime) -
+           seconds_of(&l->cpu_from.ru_utime) - seconds_of(&l->cpu_from.ru_stime);
+}
+
+static void emit_latency(const struct fleet_histogram *h, struct emit_json *j)
+{
+    static const struct {
+        const char *key;
+        double share;
+    } rows[] = {
+        {"p50_ms", 0.5}, {"p90_ms", 0.9}, {"p99_ms", 0.99}, {"p999_ms", 0.999}, {"max_ms", 1}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        bench_emit_real(j, rows[i].key, (double)fleet_histogram_at(h, rows[i].share) / 1000, 3);
+    }
+}
+
+static void print_line(struct emit_json *j, struct buf *out)
+{
+    emit_json_close(j, '}');
+    CHECK(buf_err(out) == ERR_OK);
+    (void)printf("%.*s\n", VIEW_ARG(buf_view(out)));
+    (void)fflush(stdout);
+    buf_fini(out);
+}
+
+/* Counts answers by when they came, so that an interval without any shows itself in the next. */
+static void report_interval(struct load *l, int64_t now)
+{
+    if (l->set.every_us == 0 || l->interval_us == 0 || now - l->interval_us < l->set.every_us) {
+        return;
+    }
+    struct buf out;
+    buf_init(&out, 1 << 12);
+    struct emit_json j = emit_json_init(&out);
+    emit_json_open(&j, '{');
+    bench_emit_real(&j, "at_s", (double)(now - l->measure_from_us) / 1e6, 1);
+    bench_emit_count(&j, "up", l->up);
+    bench_emit_real(&j, "messages_per_second",
+                    (double)l->interval.count * 1e6 / (double)(now - l->interval_us), 1);
+    emit_latency(&l->interval, &j);
+    print_line(&j, &out);
+    fleet_histogram_init(&l->interval);
+    l->interval_us = now;
+}
+
+static void report(const struct load *l)
+{
+    static const char *const modes[] = {"closed", "open", "idle", "handshakes"};
+    double seconds = (double)l->set.run_us / 1e6;
+    double cpu = cpu_seconds(l);
+    struct fleet_client_counts sum = fleet_crew_counts(&l->crew);
+    bool shaking = l->set.mode == MODE_HANDSHAKES;
+    uint64_t done = shaking ? l->connects : l->acked;
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    struct emit_json j = emit_json_init(&out);
+    emit_json_open(&j, '{');
+    emit_json_key(&j, "mode");
+    emit_json_str(&j, modes[l->set.mode]);
+    bench_emit_count(&j, "connections", l->set.connections);
+    bench_emit_real(&j, "seconds", seconds, 3);
+    if (shaking) {
+        bench_emit_count(&j, "handshakes", l->connects);
+        bench_emit_count(&j, "resumed", sum.resumed);
+        bench_emit_real(&j, "handshakes_per_second", (double)l->connects / seconds, 1);
+    } else {
+        bench_emit_count(&j, "values_per_message", l->set.values);
+        bench_emit_count(&j, "payload_bytes", l->payload.len);
+        bench_emit_count(&j, "messages", sum.published);
+        bench_emit_count(&j, "acks", sum.acked);
+        bench_emit_count(&j, "refused", l->refused);
+        bench_emit_count(&j, "unanswered", sum.published - sum.acked - l->refused);
+        bench_emit_count(&j, "resent", sum.resent);
+        bench_emit_count(&j, "unordered_acks", sum.unordered);
+        bench_emit_count(&j, "lost_connections", sum.losts);
+        bench_emit_real(&j, "messages_per_second", (double)l->acked / seconds, 1);
+        bench_emit_real(&j, "values_per_second", (double)l->acked * l->set.values / seconds, 1);
+    }
+    bench_emit_real(&j, "generator_us", done == 0 ? 0 : cpu * 1e6 / (double)done, 3);
+    bench_emit_real(&j, "generator_cpu_share", cpu / seconds, 3);
+    emit_latency(&l->latency, &j);
+    emit_json_key(&j, "last_lost");
+    emit_json_str(&j, l->crew.last_lost[0] == '\0' ? NULL : l->crew.last_lost);
+    print_line(&j, &out);
+}
+
+/* ---- phases ---- */
 
 static void run_begin(struct load *l)
 {
     (void)fprintf(stderr, "READY %u connections\n", l->up);
-    phase_enter(l, PHASE_RUN);
+    l->phase = PHASE_RUN;
+    l->phase_us = clock_mono_us();
     l->measure_from_us = l->phase_us + l->set.warm_up_us;
     l->measure_to_us = l->measure_from_us + l->set.run_us;
     for (uint32_t i = 0; i < l->set.connections && l->set.mode == MODE_CLOSED; i++) {
@@ -279,10 +328,8 @@ static void run_begin(struct load *l)
 
 static void stop_all(struct load *l)
 {
-    phase_enter(l, PHASE_STOP);
-    for (uint32_t i = 0; i < l->set.connections; i++) {
-        fleet_client_stop(&l->devices[i].client);
-    }
+    l->phase = PHASE_STOP;
+    fleet_crew_stop(&l->crew);
     uv_close((uv_handle_t *)&l->timer, NULL);
     if (l->set.mode == MODE_OPEN) {
         uv_close((uv_handle_t *)&l->tick, NULL);
@@ -293,7 +340,7 @@ static bool all_answered(const struct load *l)
 {
     for (uint32_t i = 0; i < l->set.connections; i++) {
         const struct device *d = &l->devices[i];
-        if (d->client.count > 0 || (l->set.mode == MODE_OPEN && d->made < d->due)) {
+        if (d->client->count > 0 || (l->set.mode == MODE_OPEN && d->made < d->due)) {
             return false;
         }
     }
@@ -307,8 +354,8 @@ static void charge_unanswered(struct load *l)
     for (uint32_t i = 0; i < l->set.connections; i++) {
         struct device *d = &l->devices[i];
         const struct fleet_slot *s = NULL;
-        for (uint32_t n = 0; (s = fleet_client_unacked(&d->client, n)) != NULL; n++) {
-            if (s->queued_us >= l->measure_from_us && s->queued_us < l->measure_to_us) {
+        for (uint32_t n = 0; (s = fleet_client_unacked(d->client, n)) != NULL; n++) {
+            if (is_measured(l, s->queued_us)) {
                 fleet_histogram_add(&l->latency, now - s->queued_us);
             }
         }
@@ -318,157 +365,47 @@ static void charge_unanswered(struct load *l)
     }
 }
 
-static void emit_count(struct emit_json *j, const char *key, uint64_t n)
+static void ramp(struct load *l, int64_t now)
 {
-    emit_json_key(j, key);
-    emit_json_int(j, (int64_t)n);
-}
-
-static void emit_real(struct emit_json *j, const char *key, double x, int decimals)
-{
-    char text[64];
-    int len = snprintf(text, sizeof(text), "%.*f", decimals, x);
-    emit_json_key(j, key);
-    emit_json_raw(j, view_of(text, (size_t)len));
-}
-
-static void report_latency(const struct fleet_histogram *h, struct emit_json *j)
-{
-    static const struct {
-        const char *key;
-        double share;
-    } rows[] = {
-        {"p50_ms", 0.5}, {"p90_ms", 0.9}, {"p99_ms", 0.99}, {"p999_ms", 0.999}, {"max_ms", 1}};
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        emit_real(j, rows[i].key, (double)fleet_histogram_at(h, rows[i].share) / 1000, 3);
+    if (l->up == l->set.connections || l->set.mode == MODE_HANDSHAKES) {
+        run_begin(l);
+    } else if (now - l->phase_us > l->set.ramp_timeout_us) {
+        (void)fprintf(stderr, "only %u of %u connections\n", l->up, l->set.connections);
+        l->failed = true;
     }
 }
 
-/* Counts answers by when they came, so that an interval without any shows itself in the next. */
-static void report_interval(struct load *l, int64_t now)
+static void run_on(struct load *l, int64_t now)
 {
-    if (l->set.every_us == 0 || l->interval_us == 0 || now - l->interval_us < l->set.every_us) {
-        return;
+    if (now >= l->measure_from_us && l->interval_us == 0) {
+        (void)getrusage(RUSAGE_SELF, &l->cpu_from);
+        l->interval_us = now;
     }
-    struct buf out;
-    buf_init(&out, 1 << 12);
-    struct emit_json j = emit_json_init(&out);
-    emit_json_open(&j, '{');
-    emit_real(&j, "at_s", (double)(now - l->measure_from_us) / 1e6, 1);
-    emit_count(&j, "up", l->up);
-    emit_real(&j, "messages_per_second",
-              (double)l->interval.count * 1e6 / (double)(now - l->interval_us), 1);
-    report_latency(&l->interval, &j);
-    emit_json_close(&j, '}');
-    CHECK(buf_err(&out) == ERR_OK);
-    (void)printf("%.*s\n", VIEW_ARG(buf_view(&out)));
-    (void)fflush(stdout);
-    buf_fini(&out);
-    fleet_histogram_init(&l->interval);
-    l->interval_us = now;
+    report_interval(l, now);
+    if (now >= l->measure_to_us) {
+        (void)getrusage(RUSAGE_SELF, &l->cpu_to);
+        l->phase = PHASE_DRAIN; /* due_at() counts from the run's beginning: phase_us stays */
+    }
 }
 
 static void on_phase(uv_timer_t *timer)
 {
     struct load *l = timer->data;
     int64_t now = clock_mono_us();
+    l->failed = l->failed || l->crew.interrupted;
     if (l->failed) {
         stop_all(l);
-        return;
-    }
-    if (l->phase == PHASE_RAMP) {
-        bool ready = l->up == l->set.connections;
-        if (ready || l->set.mode == MODE_HANDSHAKES) {
-            run_begin(l);
-        } else if (now - l->phase_us > l->set.ramp_timeout_us) {
-            l->failed = true;
-        }
-        return;
-    }
-    if (l->phase == PHASE_RUN) {
-        if (now >= l->measure_from_us &&
-            l->cpu_from.ru_utime.tv_sec + l->cpu_from.ru_utime.tv_usec == 0) {
-            (void)getrusage(RUSAGE_SELF, &l->cpu_from);
-            l->interval_us = now;
-        }
-        report_interval(l, now);
-        if (now >= l->measure_to_us) {
-            (void)getrusage(RUSAGE_SELF, &l->cpu_to);
-            /* due_at() counts from the run's beginning, so phase_us stays what it was. */
-            l->phase = PHASE_DRAIN;
-        }
-        return;
-    }
-    if (l->phase == PHASE_DRAIN &&
-        (all_answered(l) || now - l->measure_to_us > 10 * CLOCK_SECOND_US)) {
+    } else if (l->phase == PHASE_RAMP) {
+        ramp(l, now);
+    } else if (l->phase == PHASE_RUN) {
+        run_on(l, now);
+    } else if (all_answered(l) || now - l->measure_to_us > 10 * CLOCK_SECOND_US) {
         charge_unanswered(l);
         stop_all(l);
     }
 }
 
-static double cpu_seconds(const struct load *l)
-{
-    const struct rusage *a = &l->cpu_from;
-    const struct rusage *b = &l->cpu_to;
-    return (double)(b->ru_utime.tv_sec - a->ru_utime.tv_sec + b->ru_stime.tv_sec -
-                    a->ru_stime.tv_sec) +
-           (double)(b->ru_utime.tv_usec - a->ru_utime.tv_usec + b->ru_stime.tv_usec -
-                    a->ru_stime.tv_usec) /
-               1e6;
-}
-
-static void report(const struct load *l)
-{
-    static const char *const modes[] = {"closed", "open", "idle", "handshakes"};
-    double seconds = (double)l->set.run_us / 1e6;
-    double cpu = cpu_seconds(l);
-    struct fleet_client_counts sum = {0};
-    for (uint32_t i = 0; i < l->set.connections; i++) {
-        const struct fleet_client_counts *c = &l->devices[i].client.counts;
-        sum.published += c->published;
-        sum.resent += c->resent;
-        sum.acked += c->acked;
-        sum.unordered += c->unordered;
-        sum.losts += c->losts;
-        sum.connects += c->connects;
-        sum.resumed += c->resumed;
-    }
-    struct buf out;
-    buf_init(&out, 1 << 16);
-    struct emit_json j = emit_json_init(&out);
-    emit_json_open(&j, '{');
-    emit_json_key(&j, "mode");
-    emit_json_str(&j, modes[l->set.mode]);
-    emit_count(&j, "connections", l->set.connections);
-    emit_count(&j, "values_per_message", l->set.values);
-    emit_count(&j, "payload_bytes", l->template_len);
-    emit_real(&j, "seconds", seconds, 3);
-    if (l->set.mode == MODE_HANDSHAKES) {
-        emit_count(&j, "handshakes", l->connects);
-        emit_count(&j, "resumed", sum.resumed);
-        emit_real(&j, "handshakes_per_second", (double)l->connects / seconds, 1);
-    } else {
-        emit_count(&j, "messages", sum.published);
-        emit_count(&j, "acks", sum.acked);
-        emit_count(&j, "refused", l->refused);
-        emit_count(&j, "unanswered", sum.published - sum.acked - l->refused);
-        emit_count(&j, "resent", sum.resent);
-        emit_count(&j, "unordered_acks", sum.unordered);
-        emit_count(&j, "lost_connections", sum.losts);
-        emit_real(&j, "messages_per_second", (double)l->acked / seconds, 1);
-        emit_real(&j, "values_per_second", (double)l->acked * l->set.values / seconds, 1);
-        emit_real(&j, "generator_us_per_message", l->acked == 0 ? 0 : cpu * 1e6 / (double)l->acked,
-                  3);
-    }
-    emit_real(&j, "generator_cpu_share", cpu / seconds, 3);
-    report_latency(&l->latency, &j);
-    emit_json_key(&j, "error");
-    emit_json_str(&j, l->last_error[0] == '\0' ? NULL : l->last_error);
-    emit_json_close(&j, '}');
-    CHECK(buf_err(&out) == ERR_OK);
-    (void)printf("%.*s\n", VIEW_ARG(buf_view(&out)));
-    buf_fini(&out);
-}
+/* ---- options ---- */
 
 static const char usage[] =
     "bench_load [--connections N] [--seconds T] [--values K] [--rate R | --idle | --handshakes "
@@ -479,9 +416,8 @@ static const char usage[] =
     "  --rate R          open loop, messages a second over all connections\n"
     "  --idle            hold idle connections\n"
     "  --handshakes      connections a second; --resumed: with TLS tickets\n"
+    "  --certs DIR       DIR/<device>.pem, certificate and key, instead of tokens of --secret\n"
     "  --prefix TEXT     of device names (bench-)\n"
-    "  --topic TEXT      %s becomes the device name (v1/devices/me/telemetry)\n"
-    "  --username-format TEXT   instead of --secret; %s becomes the device name\n"
     "  --csv             print the import file for these devices and end\n"
     "  --ramp-timeout T  give up when not all are connected by then (60)\n";
 
@@ -495,9 +431,8 @@ enum {
     OPT_IDLE,
     OPT_HANDSHAKES,
     OPT_RESUMED,
+    OPT_CERTS,
     OPT_PREFIX,
-    OPT_TOPIC,
-    OPT_USER,
     OPT_CSV,
     OPT_RAMP_TIMEOUT
 };
@@ -512,7 +447,7 @@ static bool take_own(struct settings *s, int code, const char *text)
         s->connections = (uint32_t)n;
         return ok;
     case OPT_VALUES:
-        ok = fleet_read_count("values", text, 1, VALUES_MAX, &n);
+        ok = fleet_read_count("values", text, 1, BENCH_VALUES_MAX, &n);
         s->values = (uint32_t)n;
         return ok;
     case OPT_SECONDS:
@@ -535,14 +470,11 @@ static bool take_own(struct settings *s, int code, const char *text)
     case OPT_RESUMED:
         s->resumed = true;
         return true;
+    case OPT_CERTS:
+        s->certs = text;
+        return true;
     case OPT_PREFIX:
         s->prefix = text;
-        return true;
-    case OPT_TOPIC:
-        s->topic = text;
-        return true;
-    case OPT_USER:
-        s->user = text;
         return true;
     case OPT_CSV:
         s->print_csv = true;
@@ -565,9 +497,8 @@ static bool read_options(int argc, char **argv, struct settings *s)
         {"idle", no_argument, NULL, OPT_IDLE},
         {"handshakes", no_argument, NULL, OPT_HANDSHAKES},
         {"resumed", no_argument, NULL, OPT_RESUMED},
+        {"certs", required_argument, NULL, OPT_CERTS},
         {"prefix", required_argument, NULL, OPT_PREFIX},
-        {"topic", required_argument, NULL, OPT_TOPIC},
-        {"username-format", required_argument, NULL, OPT_USER},
         {"csv", no_argument, NULL, OPT_CSV},
         {"ramp-timeout", required_argument, NULL, OPT_RAMP_TIMEOUT},
         {0}};
@@ -577,7 +508,6 @@ static bool read_options(int argc, char **argv, struct settings *s)
                            .run_us = 10 * CLOCK_SECOND_US,
                            .warm_up_us = 2 * CLOCK_SECOND_US,
                            .ramp_timeout_us = 60 * CLOCK_SECOND_US,
-                           .topic = FLEET_TOPIC_TELEMETRY,
                            .prefix = "bench-"};
     int code = 0;
     while ((code = getopt_long(argc, argv, "o:", table, NULL)) != -1) {
@@ -585,75 +515,49 @@ static bool read_options(int argc, char **argv, struct settings *s)
             return false;
         }
     }
-    if (optind != argc || (s->common.secret == NULL && s->user == NULL)) {
-        (void)fprintf(stderr, "give --secret or --username-format, and no other words\n");
+    if (optind != argc || (s->common.secret == NULL && s->certs == NULL)) {
+        (void)fprintf(stderr, "give --secret or --certs, and no other words\n");
         return false;
     }
     return s->run_us > 0;
 }
 
-/* One %s at most; anything else of printf's in the text stays as it is. */
-static void expand(const char *format, const char *name, char *ret_text, size_t size)
-{
-    const char *mark = strstr(format, "%s");
-    if (mark == NULL) {
-        (void)snprintf(ret_text, size, "%s", format);
-        return;
-    }
-    (void)snprintf(ret_text, size, "%.*s%s%s", (int)(mark - format), format, name, mark + 2);
-}
+/* ---- life ---- */
 
-static bool name_device(const struct settings *s, struct device *d)
-{
-    (void)snprintf(d->name, sizeof(d->name), "%s%04u", s->prefix, d->index);
-    expand(s->topic, d->name, d->topic, sizeof(d->topic));
-    if (s->user != NULL) {
-        expand(s->user, d->name, d->user, sizeof(d->user));
-        return true;
-    }
-    return fleet_token(view_str(s->common.secret), view_str(d->name), d->user) == ERR_OK;
-}
-
-static bool make_devices(struct load *l)
+static bool open_devices(struct load *l)
 {
     l->devices = calloc(l->set.connections, sizeof(*l->devices));
-    if (l->devices == NULL) {
+    if (l->devices == NULL || !bench_add_devices(&l->crew, l->set.prefix, l->set.connections)) {
         return false;
     }
-    for (uint32_t i = 0; i < l->set.connections; i++) {
-        struct device *d = &l->devices[i];
-        d->load = l;
-        d->index = i;
-        if (!name_device(&l->set, d)) {
-            return false;
-        }
-        if (l->set.print_csv) {
-            (void)printf("%s%s,generic,%s\n", i == 0 ? "name,type,token\n" : "", d->name, d->user);
-            continue;
-        }
-        if (fleet_client_init(&d->client, &l->conf, fleet_random_mix(l->set.common.seed, i)) !=
-            ERR_OK) {
-            return false;
-        }
-        d->client.arg = d;
-        d->client.client_id = d->name;
-        d->client.user_name = d->user[0] == '\0' ? NULL : d->user;
-        d->client.version = fleet_options_version(&l->set.common, i);
+    struct fleet_client_conf *conf = &l->crew.conf;
+    /* No session outlives its connection: what one measurement leaves behind must not weigh on the
+     * next. */
+    conf->clean_start = true;
+    conf->session_expiry_s = 0;
+    /* With thousands of handshakes at once this program is the slow one, and must not blame the
+     * server. */
+    conf->connect_timeout_ms = CONNECT_TIMEOUT_MS;
+    if (l->set.mode == MODE_HANDSHAKES) {
+        conf->resume = l->set.resumed;
+        conf->backoff_min_ms = 1;
     }
-    return true;
+    for (uint32_t i = 0; i < l->set.connections; i++) {
+        struct fleet_member *m = &l->crew.members[i];
+        l->devices[i] = (struct device){.client = &m->client, .load = l, .index = i};
+        m->arg = &l->devices[i];
+    }
+    return fleet_crew_open(&l->crew);
 }
 
 static void run(struct load *l)
 {
-    for (uint32_t i = 0; i < l->set.connections; i++) {
-        uint64_t after_ms = (uint64_t)i * 1000 / l->set.common.connects_per_second;
-        fleet_client_start(&l->devices[i].client, (uint32_t)after_ms);
-    }
-    phase_enter(l, PHASE_RAMP);
-    CHECK(uv_timer_init(&l->uv, &l->timer) == 0);
+    fleet_crew_start(&l->crew);
+    l->phase_us = clock_mono_us();
+    CHECK(uv_timer_init(&l->crew.uv, &l->timer) == 0);
     l->timer.data = l;
     CHECK(uv_timer_start(&l->timer, on_phase, PHASE_MS, PHASE_MS) == 0);
-    (void)uv_run(&l->uv, UV_RUN_DEFAULT);
+    (void)uv_run(&l->crew.uv, UV_RUN_DEFAULT);
 }
 
 int main(int argc, char **argv)
@@ -664,55 +568,30 @@ int main(int argc, char **argv)
                                                       .lost = on_lost,
                                                       .refused = on_refused};
     static struct load l;
-    (void)signal(SIGPIPE, SIG_IGN);
     if (!read_options(argc, argv, &l.set)) {
         (void)fputs(usage, stderr);
         (void)fputs(fleet_options_help, stderr);
         return FLEET_USAGE;
     }
-    template_make(&l);
-    if (l.set.print_csv) {
-        return make_devices(&l) ? FLEET_DONE : FLEET_FAILED;
+    const struct settings *set = &l.set;
+    if (set->print_csv) {
+        bool printed = bench_print_csv(set->common.secret, set->prefix, set->connections);
+        return printed ? FLEET_DONE : FLEET_FAILED;
     }
-    if (fleet_raise_files() < l.set.connections) {
-        (void)fprintf(stderr, "too many connections for the limit of open files\n");
+    const struct fleet_identity who = {.certs_dir = set->certs, .secret = set->common.secret};
+    if (!fleet_crew_init(&l.crew, &set->common, &who, &events)) {
         return FLEET_FAILED;
     }
-    char why[300];
-    struct fleet_target target = fleet_options_target(&l.set.common);
-    CHECK(uv_loop_init(&l.uv) == 0);
-    if (fleet_net_init(&l.net, &l.uv, &target, why, sizeof(why)) != ERR_OK) {
-        (void)fprintf(stderr, "%s\n", why);
-        return FLEET_FAILED;
-    }
-    l.conf = fleet_options_conf(&l.set.common, &l.net, &events);
-    /* No session outlives its connection: what one measurement leaves behind must not weigh on the
-     * next. */
-    l.conf.clean_start = true;
-    l.conf.session_expiry_s = 0;
-    /* With thousands of handshakes at once this program is the slow one, and must not blame the
-     * server. */
-    l.conf.connect_timeout_ms = 30000;
-    if (l.set.mode == MODE_HANDSHAKES) {
-        l.conf.resume = l.set.resumed;
-        l.conf.backoff_min_ms = 1;
-    }
-    l.noise = l.set.common.seed;
+    bench_payload_init(&l.payload, set->values, set->common.seed);
     l.wall_offset_us = clock_wall_us() - clock_mono_us();
     fleet_histogram_init(&l.latency);
     fleet_histogram_init(&l.interval);
-    if (!make_devices(&l) || (l.set.mode == MODE_OPEN && !tick_start(&l))) {
-        (void)fprintf(stderr, "out of memory\n");
+    if (!open_devices(&l) || (set->mode == MODE_OPEN && !tick_start(&l))) {
         return FLEET_FAILED;
     }
     run(&l);
     report(&l);
-    for (uint32_t i = 0; i < l.set.connections; i++) {
-        fleet_client_fini(&l.devices[i].client);
-    }
+    fleet_crew_fini(&l.crew);
     free(l.devices);
-    fleet_net_fini(&l.net);
-    (void)uv_run(&l.uv, UV_RUN_DEFAULT);
-    CHECK(uv_loop_close(&l.uv) == 0);
     return l.failed ? FLEET_FAILED : FLEET_DONE;
 }
