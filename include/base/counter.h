@@ -23,6 +23,10 @@
       "connections closed because all buffers were full and theirs among the fullest")             \
     X(BUFFER_BYTES, "connection_buffer_bytes", "gauge",                                            \
       "bytes in the buffers of device connections")                                                \
+    X(SESSIONS, "sessions", "gauge", "MQTT sessions, with and without a connection")               \
+    X(SUBSCRIPTIONS, "subscriptions", "gauge",                                                     \
+      "subscriptions to messages between devices, of all sessions")                                \
+    X(RETAINED, "retained_messages", "gauge", "retained messages")                                 \
     X(SESSIONS_ONLINE, "sessions_online", "gauge", "MQTT sessions with a live connection")         \
     X(HANDSHAKES, "tls_handshakes_total", "counter", "TLS handshakes completed")                   \
     X(HANDSHAKES_RESUMED, "tls_handshakes_resumed_total", "counter",                               \
@@ -34,6 +38,9 @@
       "connections closed for a protocol violation")                                               \
     X(PUBLISHES_DENIED, "publishes_denied_total", "counter",                                       \
       "publishes to topics that their device may not use")                                         \
+    X(ROUTED_IN, "routed_in_total", "counter", "messages between devices that were published")     \
+    X(ROUTED_OUT, "routed_out_total", "counter",                                                   \
+      "messages between devices that were handed to sessions, one for each")                       \
     X(ROUTED_DROPPED, "routed_dropped_total", "counter",                                           \
       "messages between devices that gave way because a session's queue was full")                 \
     X(BYTES_RECEIVED, "device_bytes_received_total", "counter",                                    \

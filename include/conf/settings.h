@@ -46,6 +46,8 @@ COUNT(session_queue_max,                1000,                1,       1000000,  
  SIZE(session_queue,                    4*MIB,               64*KIB,  1024*MIB,      PLAIN,  "bytes of messages waiting for one session; the oldest give way") \
  SIZE(buffers_max,                      256*MIB,             1*MIB,   65536*MIB,     PLAIN,  "bytes in the buffers of all connections: parts of packets, packets that wait, answers that are not read; beyond it the fullest are closed") \
  TIME(send_timeout,                     30*SEC,              1*SEC,   3600*SEC,      PLAIN,  "a device that reads nothing for so long while bytes wait for it is disconnected") \
+COUNT(retained_max,                     100000,              0,       10000000,      PLAIN,  "retained messages; more are refused") \
+ SIZE(retained_size,                    256*MIB,             0,       65536*MIB,     PLAIN,  "bytes of retained messages; more are refused") \
  TIME(session_expiry_max,               604800*SEC,          0,       31536000*SEC,  PLAIN,  "how long the session of an absent device is kept at most") \
 COUNT(messages_in_flight_max,           200000,              100,     10000000,      PLAIN,  "messages received and not yet stored, over all devices") \
  SIZE(in_flight_max,                    256*MIB,             1*MIB,   65536*MIB,     PLAIN,  "bytes of messages received and not yet stored, over all devices") \

@@ -15,6 +15,7 @@
 #include "conf/conf.h"
 #include "loop/loop.h"
 #include "session/session.h"
+#include "store/ops.h"
 #include "store/store.h"
 #include "store/writer.h"
 
@@ -39,8 +40,7 @@ struct ingest_hooks {
     void (*event)(void *arg, const struct ingest_event *e); /* on the core's thread */
     void (*resume)(void *arg); /* there is room again: any session may publish */
     void (*deliver)(void *arg, struct session_ref ref, struct session_delivery *d);
-    void (*attach_done)(void *arg, struct session_ref ref, enum err status, bool present,
-                        const struct session_filter *filters, uint32_t count);
+    void (*attach_done)(void *arg, struct session_ref ref, enum err status);
     void (*usurped)(void *arg); /* another server uses the database: stop */
 };
 
@@ -61,15 +61,16 @@ void gate_free(struct gate *g); /* after its loop ended */
 /* The session hook, on the gate's loop: see session_hooks.publish. */
 NODISCARD enum err gate_publish(struct gate *g, struct session *s, const struct session_publish *p,
                                 struct ticket *t);
-/* The other session hooks; any thread. Filters are copied. */
+/* The other session hooks; any thread. */
 void ingest_attach(struct ingest *in, const struct session_attach *a);
-enum err ingest_filters(struct ingest *in, struct session *s, const struct session_filter *filters,
-                        uint32_t count, struct ticket *t);
+void ingest_filters(struct ingest *in,
+                    struct session *s); /* they changed: commands may match now */
 void ingest_detach(struct ingest *in, struct session_ref ref, const struct device *device,
-                   const char *client_id, enum session_end end, bool persistent);
-void ingest_forgotten(struct ingest *in, const struct device *device, const char *client_id);
+                   const char *client_id);
 void ingest_delivered(struct ingest *in, int64_t delivery_id, enum err status);
 
+/* Takes o: its statements go into the open batch. Any thread; in the order of the calls of one. */
+void ingest_commit(struct ingest *in, struct ops *o);
 void ingest_submit(struct ingest *in, struct api_op *op);                           /* any thread */
 void ingest_catalog_changed(struct ingest *in, enum catalog_kind kind, int32_t id); /* any thread */
 bool ingest_online(struct ingest *in, int32_t device_id); /* any thread: a session is connected */

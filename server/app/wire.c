@@ -17,6 +17,7 @@
 #include "session/sessions.h"
 #include "store/store.h"
 #include "store/writer.h"
+#include "topics/topics.h"
 
 struct server {
     const struct conf *conf;
@@ -27,6 +28,7 @@ struct server {
     struct auth *auth;
     struct ingest *ingest;
     struct sessions *sessions;
+    struct topics *topics;
     struct gate **gates; /* one a net loop */
     uint32_t gate_count;
     struct api *api;
@@ -50,20 +52,82 @@ static enum err on_publish(void *arg, struct session *s, const struct session_pu
 static enum err on_filters(void *arg, struct session *s, const struct session_filter *filters,
                            uint32_t count, struct ticket *t)
 {
-    return ingest_filters(((struct server *)arg)->ingest, s, filters, count, t);
+    (void)filters;
+    (void)count;
+    (void)t; /* topics stores them */
+    ingest_filters(((struct server *)arg)->ingest, s);
+    return ERR_OK;
 }
 static void on_detach(void *arg, struct session_ref ref, const struct device *device,
                       const char *client_id, enum session_end end, bool persistent)
 {
-    ingest_detach(((struct server *)arg)->ingest, ref, device, client_id, end, persistent);
-}
-static void on_forgotten(void *arg, const struct device *device, const char *client_id)
-{
-    ingest_forgotten(((struct server *)arg)->ingest, device, client_id);
+    (void)end;
+    (void)persistent;
+    ingest_detach(((struct server *)arg)->ingest, ref, device, client_id);
 }
 static void on_delivered(void *arg, int64_t delivery_id, enum err status)
 {
     ingest_delivered(((struct server *)arg)->ingest, delivery_id, status);
+}
+
+/* session -> topics */
+static enum err on_route(void *arg, struct session *s, const struct session_publish *p,
+                         struct ticket *t)
+{
+    return topics_route(((struct server *)arg)->topics, s, p, t);
+}
+static enum err on_subscribed(void *arg, struct session *s, const struct session_filter *f,
+                              bool existed, struct ticket *t)
+{
+    return topics_subscribed(((struct server *)arg)->topics, s, f, existed, t);
+}
+static enum err on_unsubscribed(void *arg, struct session *s, const struct session_filter *f,
+                                struct ticket *t)
+{
+    return topics_unsubscribed(((struct server *)arg)->topics, s, f, t);
+}
+static void on_retained(void *arg, struct session *s, const struct session_filter *f, bool existed)
+{
+    topics_retained(((struct server *)arg)->topics, s, f, existed);
+}
+static enum err on_released(void *arg, struct session *s, uint16_t packet_id, struct ticket *t)
+{
+    return topics_released(((struct server *)arg)->topics, s, packet_id, t);
+}
+static enum err on_received(void *arg, struct session *s, int64_t seq, struct ticket *t)
+{
+    return topics_received(((struct server *)arg)->topics, s, seq, t);
+}
+static void on_target_done(void *arg, int64_t number, int64_t seq, struct message *m,
+                           enum err status)
+{
+    topics_target_done(((struct server *)arg)->topics, number, seq, m, status);
+}
+static void on_will(void *arg, const struct session_will *w)
+{
+    topics_will(((struct server *)arg)->topics, w);
+}
+static void on_opened(void *arg, const struct session_opened *o)
+{
+    topics_opened(((struct server *)arg)->topics, o);
+}
+static void on_parted(void *arg, int64_t number, int64_t expiry_us)
+{
+    topics_parted(((struct server *)arg)->topics, number, expiry_us);
+}
+static void on_ended(void *arg, int64_t number)
+{
+    topics_ended(((struct server *)arg)->topics, number);
+}
+
+/* topics -> ingest, session, catalog */
+static void on_commit(void *arg, struct ops *o)
+{
+    ingest_commit(((struct server *)arg)->ingest, o);
+}
+static struct device *on_device(void *arg, int32_t id)
+{
+    return catalog_device_by_id(((struct server *)arg)->catalog, id);
 }
 
 /* ingest -> session, api, alert log */
@@ -88,10 +152,9 @@ static void on_deliver(void *arg, struct session_ref ref, struct session_deliver
 {
     session_deliver(((struct server *)arg)->sessions, ref, d);
 }
-static void on_attach_done(void *arg, struct session_ref ref, enum err status, bool present,
-                           const struct session_filter *filters, uint32_t count)
+static void on_attach_done(void *arg, struct session_ref ref, enum err status)
 {
-    session_attach_done(((struct server *)arg)->sessions, ref, status, present, filters, count);
+    session_attach_done(((struct server *)arg)->sessions, ref, status, false, NULL, 0);
 }
 static void on_usurped(void *arg)
 {
@@ -195,15 +258,27 @@ static enum err start_core(struct server *s, struct db *db)
     return e == ERR_OK ? alert_log_catch_up(s->alert_log, db) : e;
 }
 
-static enum err start_doors(struct server *s)
+static enum err start_doors(struct server *s, struct db *db)
 {
     const struct session_hooks session_hooks = {.arg = s,
                                                 .attach = on_attach,
                                                 .publish = on_publish,
                                                 .filters = on_filters,
                                                 .detach = on_detach,
-                                                .forgotten = on_forgotten,
-                                                .delivered = on_delivered};
+                                                .delivered = on_delivered,
+                                                .route = on_route,
+                                                .subscribed = on_subscribed,
+                                                .unsubscribed = on_unsubscribed,
+                                                .retained = on_retained,
+                                                .released = on_released,
+                                                .received = on_received,
+                                                .target_done = on_target_done,
+                                                .will = on_will,
+                                                .opened = on_opened,
+                                                .parted = on_parted,
+                                                .ended = on_ended};
+    const struct topics_hooks topics_hooks = {
+        .arg = s, .commit = on_commit, .resume = on_resume, .device = on_device};
     const struct api_hooks api_hooks = {.arg = s,
                                         .submit = on_submit,
                                         .online = on_online,
@@ -223,7 +298,11 @@ static enum err start_doors(struct server *s)
     if (s->gates == NULL || e != ERR_OK) {
         return ERR_NOMEM;
     }
-    return api_new(s->conf, s->store, s->catalog, s->auth, &api_hooks, &s->api);
+    e = topics_new(s->conf, &topics_hooks, &s->topics);
+    if (e == ERR_OK) {
+        e = topics_restore(s->topics, s->sessions, sessions_loop(s->sessions, 0), db);
+    }
+    return e != ERR_OK ? e : api_new(s->conf, s->store, s->catalog, s->auth, &api_hooks, &s->api);
 }
 
 static enum err start_threads(struct server *s)
@@ -257,10 +336,10 @@ enum err server_start(const struct conf *conf, struct server **ret_server)
     if (e == ERR_OK) {
         e = start_core(s, db);
     }
-    db_close(db);
     if (e == ERR_OK) {
-        e = start_doors(s);
+        e = start_doors(s, db);
     }
+    db_close(db);
     if (e == ERR_OK) {
         e = start_threads(s);
     }
@@ -289,8 +368,12 @@ void server_stop(struct server *s)
     if (s->api_started) {
         api_stop(s->api);
     }
+    if (s->topics != NULL) {
+        topics_stop(s->topics);
+    }
     if (s->sessions_started) {
         sessions_stop(s->sessions, s->conf->stop_timeout_us);
+        topics_flush(s->topics);
     }
     if (s->ingest_started) {
         ingest_stop(s->ingest);
@@ -306,6 +389,7 @@ void server_stop(struct server *s)
     }
     free(s->gates);
     sessions_free(s->sessions);
+    topics_free(s->topics);
     api_free(s->api);
     writer_free(s->writer);
     store_free(s->store);

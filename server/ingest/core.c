@@ -41,6 +41,7 @@ static struct core_batch *core_batch_new(struct ingest *in)
     cb->first = NULL;
     cb->last = &cb->first;
     cb->messages = 0;
+    cb->appended = 0;
     cb->bytes = 0;
     cb->spooled = 0;
     cb->last_publish = 0;
@@ -60,6 +61,35 @@ static struct core_batch *core_open(struct ingest *in)
 struct batch *core_batch(struct ingest *in)
 {
     return core_open(in)->batch;
+}
+
+uint32_t core_batch_messages(const struct core_batch *cb)
+{
+    return batch_messages(cb->batch) - cb->appended;
+}
+
+struct commit_mail {
+    struct mail mail;
+    struct ingest *in;
+    struct ops *ops;
+};
+
+static void commit_run(struct mail *mail)
+{
+    struct commit_mail *m = CONTAINER_OF(mail, struct commit_mail, mail);
+    struct core_batch *cb = core_open(m->in);
+    uint32_t before = batch_messages(cb->batch);
+    batch_append(cb->batch, m->ops, spooling_is_on(m->in));
+    cb->appended += batch_messages(cb->batch) - before;
+    free(m);
+}
+
+void ingest_commit(struct ingest *in, struct ops *o)
+{
+    struct commit_mail *m = malloc(sizeof(*m));
+    CHECK(m != NULL);
+    *m = (struct commit_mail){.mail = {.run = commit_run}, .in = in, .ops = o};
+    loop_post(in->loop, &m->mail);
 }
 
 void core_batch_touch(struct ingest *in, struct core_device *cd)
@@ -275,7 +305,7 @@ void core_ship(struct ingest *in)
     }
     in->open = NULL;
     in->submitted++;
-    cb->messages = batch_messages(cb->batch);
+    cb->messages = core_batch_messages(cb);
     core_batch_arm(cb);
     writer_submit(in->writer, cb->batch);
 }

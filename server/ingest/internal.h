@@ -160,6 +160,7 @@ struct core_batch {
     struct after *first, **last;
     uint64_t number;
     uint32_t messages;     /* to give back to the budget */
+    uint32_t appended;     /* messages of other modules, which are not of the budget */
     size_t bytes;          /* the same */
     struct buf raw;        /* its telemetry as it came, if a spool is configured; see spooling.c */
     uint64_t last_publish; /* the newest one in raw */
@@ -230,7 +231,8 @@ struct ingest {
 struct batch *core_batch(struct ingest *in); /* the open batch */
 struct after *core_after(struct ingest *in, enum after_kind kind);
 void core_ship(struct ingest *in);
-void core_batch_arm(struct core_batch *cb); /* before it goes to the writer */
+uint32_t core_batch_messages(const struct core_batch *cb); /* those of the budget */
+void core_batch_arm(struct core_batch *cb);                /* before it goes to the writer */
 /* Stores an event with the open batch and announces it after the commit. stored false: announced
  * only. */
 void core_event(struct ingest *in, const char *kind, const char *level, int32_t device_id,

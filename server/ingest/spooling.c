@@ -324,7 +324,7 @@ static void spooling_begin(struct spooling *sp)
     struct ingest *in = sp->in;
     writer_recall(in->writer, false);
     if (in->open != NULL) {
-        in->open->messages = batch_messages(in->open->batch);
+        in->open->messages = core_batch_messages(in->open);
         held_push(sp, in->open);
         core_batch_arm(in->open);
         in->open = NULL;

@@ -55,8 +55,7 @@ void net_start(struct net *n);
 void net_stop(struct net *n);
 void net_free_fake(struct net *n);
 /* Hooks of the core. */
-void net_attach_done(struct net *n, struct session_ref ref, enum err status, bool present,
-                     uint32_t filters);
+void net_attach_done(struct net *n, struct session_ref ref, enum err status);
 void net_deliver(struct net *n, struct session_ref ref, struct session_delivery *d);
 void net_resume(struct net *n);
 bool net_is_idle(const struct net *n);

@@ -347,33 +347,7 @@ static struct db_result *select_rule_devices(struct pg *pg, const struct db_para
     return r;
 }
 
-/* ---- sessions and attributes ---- */
-
-static struct db_result *select_filters(struct pg *pg, const struct db_params *p)
-{
-    struct db_result *r = result_new(3);
-    for (uint32_t i = 0; i < pg->sessions.count; i++) {
-        const struct pg_session *s = &pg->sessions.items[i];
-        if (s->device_id != param_int(p, 0) || strcmp(s->client_id, p->values[1]) != 0 ||
-            s->updated_us + s->expiry_s * CLOCK_SECOND_US <= sim_wall_us()) {
-            continue;
-        }
-        /* The devices here have one filter or none. */
-        static const char before[] = "[{\"filter\":\"";
-        const char *at = strstr(s->filters, before);
-        const char *end = at == NULL ? NULL : strchr(at + sizeof(before) - 1, '"');
-        if (end == NULL) {
-            result_text(r, NULL);
-            result_text(r, NULL);
-            result_text(r, NULL);
-            continue;
-        }
-        result_bytes(r, at + sizeof(before) - 1, (size_t)(end - at) - (sizeof(before) - 1));
-        result_int(r, 1);
-        result_int(r, 0);
-    }
-    return r;
-}
+/* ---- attributes ---- */
 
 static struct db_result *select_attributes(struct pg *pg, const struct db_params *p)
 {
@@ -420,7 +394,6 @@ struct db_result *db_select(struct pg *pg, const char *sql, const struct db_para
          select_alerts},
         {"SELECT v FROM (SELECT DISTINCT ON (s.ts) s.ts, coalesce(s.value,", select_baseline},
         {"SELECT DISTINCT device_id FROM alerts WHERE rule_id = $1", select_rule_devices},
-        {"jsonb_to_recordset(s.filters) AS f (filter text", select_filters},
         {"WITH q AS (SELECT string_to_array($2::jsonb ->> 'clientKeys'", select_attributes},
     };
     for (size_t i = 0; i < COUNT_OF(queries); i++) {

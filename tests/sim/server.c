@@ -30,11 +30,9 @@ static void on_deliver(void *arg, struct session_ref ref, struct session_deliver
     net_deliver(((struct sim *)arg)->server.net, ref, d);
 }
 
-static void on_attach_done(void *arg, struct session_ref ref, enum err status, bool present,
-                           const struct session_filter *filters, uint32_t count)
+static void on_attach_done(void *arg, struct session_ref ref, enum err status)
 {
-    (void)filters;
-    net_attach_done(((struct sim *)arg)->server.net, ref, status, present, count);
+    net_attach_done(((struct sim *)arg)->server.net, ref, status);
 }
 
 static void on_usurped(void *arg)

@@ -246,6 +246,15 @@ static void acks_orphan(struct session *s)
     s->last = &s->first;
 }
 
+static void forget_stored(struct net *n, const struct session *s)
+{
+    struct ops *o = ops_new();
+    ops_add(o, "DELETE FROM sessions WHERE device_id = $1 AND client_id = $2");
+    ops_int(o, s->device->id);
+    ops_text(o, view_str(s->client_id));
+    ingest_commit(n->in, o);
+}
+
 static void session_close(struct net *n, struct session *s, bool tell)
 {
     struct conn *c = s->conn;
@@ -258,13 +267,13 @@ static void session_close(struct net *n, struct session *s, bool tell)
     }
     n->slots[s->ref.slot] = NULL;
     acks_orphan(s);
-    ingest_detach(n->in, s->ref, s->device, s->client_id, SESSION_END_SERVER, s->persistent);
+    ingest_detach(n->in, s->ref, s->device, s->client_id);
     if (s->persistent) {
         kept_free(n, n->kept[device]);
         n->kept[device] = s->kept;
     } else {
         kept_free(n, s->kept);
-        ingest_forgotten(n->in, s->device, s->client_id);
+        forget_stored(n, s);
     }
     device_drop(s->device);
     free(s->user);
@@ -312,6 +321,9 @@ static void session_open(struct net *n, struct conn *c, const struct packet *p)
         s->kept = kept_new();
     }
     n->kept[c->device] = NULL;
+    if (p->clean_start && p->persistent) {
+        forget_stored(n, s);
+    }
     sim_log("session %u of d%d%s", s->ref.generation, c->device, present ? ", present" : "");
     const struct session_attach a = {.ref = s->ref,
                                      .device = s->device,
@@ -328,7 +340,6 @@ struct attach_mail {
     struct net *net;
     struct session_ref ref;
     enum err status;
-    bool present, subscribed;
 };
 
 static void attach_here(struct mail *m)
@@ -339,7 +350,6 @@ static void attach_here(struct mail *m)
     if (s != NULL) {
         struct packet *p = packet_new(PACKET_CONNACK);
         p->ok = am->status == ERR_OK;
-        s->kept->subscribed = s->kept->subscribed || am->subscribed;
         p->present = s->kept->subscribed;
         conn_send_down(s->conn, p);
         if (p->ok) {
@@ -354,16 +364,10 @@ static void attach_here(struct mail *m)
     free(am);
 }
 
-void net_attach_done(struct net *n, struct session_ref ref, enum err status, bool present,
-                     uint32_t filters)
+void net_attach_done(struct net *n, struct session_ref ref, enum err status)
 {
     struct attach_mail *m = malloc(sizeof(*m));
-    *m = (struct attach_mail){.mail = {.run = attach_here},
-                              .net = n,
-                              .ref = ref,
-                              .status = status,
-                              .present = present,
-                              .subscribed = filters > 0};
+    *m = (struct attach_mail){.mail = {.run = attach_here}, .net = n, .ref = ref, .status = status};
     loop_post(n->loops[ref.loop], &m->mail);
 }
 
@@ -489,10 +493,19 @@ static bool take_publish(struct net *n, struct session *s, const struct packet *
 static void take_subscribe(struct net *n, struct session *s, const struct packet *p)
 {
     s->kept->subscribed = true;
-    char filter[] = "v1/devices/me/rpc/request/+";
-    const struct session_filter f = {.filter = filter, .options = 1};
     struct ack *a = ack_new(n, s, PACKET_SUBACK, p->packet_id);
-    CHECK(ingest_filters(n->in, s, &f, 1, s->persistent ? &a->ticket : NULL) == ERR_OK);
+    if (s->persistent) {
+        struct ops *o = ops_new();
+        ops_add(o, "INSERT INTO sessions (device_id, client_id, filters, expiry_s) of the model");
+        ops_int(o, s->device->id);
+        ops_text(o, view_str(s->client_id));
+        ops_text(o, VIEW("[\"v1/devices/me/rpc/request/+\"]"));
+        ops_int(o, CLOCK_HOUR_US / CLOCK_SECOND_US);
+        ticket_hold(&a->ticket);
+        ops_ticket(o, &a->ticket, OPS_IMPATIENT);
+        ingest_commit(n->in, o);
+    }
+    ingest_filters(n->in, s);
     ack_push(n, s, a);
 }
 
@@ -630,6 +643,20 @@ static void check_stalled(void *arg)
 
 /* ---- life ---- */
 
+/* Sessions that were stored are there before the first client is. */
+static void restore_kept(struct net *n)
+{
+    const struct pg *pg = sim_get()->pg;
+    for (uint32_t i = 0; i < pg->sessions.count; i++) {
+        const struct pg_session *s = &pg->sessions.items[i];
+        if (s->updated_us + s->expiry_s * CLOCK_SECOND_US > sim_wall_us()) {
+            kept_free(n, n->kept[s->device_id]);
+            n->kept[s->device_id] = kept_new();
+            n->kept[s->device_id]->subscribed = true;
+        }
+    }
+}
+
 struct net *net_new_fake(struct ingest *in, const struct conf *conf)
 {
     struct net *n = calloc(1, sizeof(*n));
@@ -640,6 +667,7 @@ struct net *net_new_fake(struct ingest *in, const struct conf *conf)
         loop_input(n->loops[i], read_loop, n, i);
         n->gates[i] = gate_new(in, n->loops[i]);
     }
+    restore_kept(n);
     return n;
 }
 
