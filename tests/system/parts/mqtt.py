@@ -26,22 +26,34 @@ class Closed(Exception):
     pass
 
 
+class Will:
+    def __init__(self, topic, payload, qos=0, retain=False, properties=b""):
+        self.topic, self.payload, self.qos, self.retain, self.properties = topic, payload, qos, retain, properties
+
+    def flags(self):
+        return 0x04 | self.qos << 3 | (0x20 if self.retain else 0)
+
+    def body(self, version):
+        properties = varint(len(self.properties)) + self.properties if version == 5 else b""
+        return properties + text(self.topic) + text(self.payload)
+
+
 class Client:
-    """version 4 (3.1.1) or 5. `connack` has the reason code, or is None when the server closed without one. connected: a
-    socket, or what has its face, instead of a new connection over TLS."""
+    """version 4 (3.1.1) or 5. `connack` has the reason code, or is None when the server closed without one. will: a Will.
+    connected: a socket, or what has its face, instead of a new connection over TLS."""
 
     def __init__(self, port, ca, client_id, token=None, version=5, clean=True, cert=None, keep_alive=60, timeout=10, properties=b"",
-                 connected=None):
+                 will=None, connected=None):
         self.version = version
         self.socket = connected or self.dial(port, ca, cert, timeout)
         self.buffer = b""
         self.next_id = 1
         self.later = []  # packets that came while another was waited for
-        flags = (0x02 if clean else 0) | (0x80 if token is not None else 0)
+        flags = (0x02 if clean else 0) | (0x80 if token is not None else 0) | (will.flags() if will else 0)
         body = text("MQTT") + bytes([version, flags]) + struct.pack(">H", keep_alive)
         if version == 5:
             body += varint(len(properties)) + properties
-        body += text(client_id) + (text(token) if token is not None else b"")
+        body += text(client_id) + (will.body(version) if will else b"") + (text(token) if token is not None else b"")
         self.send(packet(0x10, body))
         self.connack, self.session_present = None, None
         try:
