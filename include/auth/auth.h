@@ -62,7 +62,8 @@ uint32_t auth_scope_parse(struct view word);
 /* A new random token with its prefix ("sbd_" for devices, "sba_" for the API) and its hash. */
 NODISCARD enum err auth_token_new(const char *prefix, char ret_token[static 64],
                                   uint8_t ret_hash[static 32]);
-void auth_hash(struct view secret, uint8_t ret_hash[static 32]); /* SHA-256 */
+/* SHA-256. ERR_NOMEM: OpenSSL had none for a moment. */
+NODISCARD enum err auth_hash(struct view secret, uint8_t ret_hash[static 32]);
 
 /* The local CA. All texts are PEM, freed by the caller. */
 struct auth_issued {

@@ -80,9 +80,9 @@ static void make_token(struct api_request *r, struct db *db, const struct device
 {
     char token[64];
     uint8_t hash[32];
-    if (w->token != NULL) {
-        auth_hash(view_str(w->token), hash);
-    } else if (auth_token_new("sbd_", token, hash) != ERR_OK) {
+    enum err made = w->token != NULL ? auth_hash(view_str(w->token), hash)
+                                     : auth_token_new("sbd_", token, hash);
+    if (made != ERR_OK) {
         api_fail_err(r, ERR_NOMEM, "");
         return;
     }

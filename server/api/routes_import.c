@@ -124,13 +124,17 @@ static void rows_flush(struct import *im)
 /* ---- one line
  * ------------------------------------------------------------------------------------ */
 
-static void token_hash(const char *token, char ret_hex[static 65])
+static enum err token_hash(const char *token, char ret_hex[static 65])
 {
     uint8_t hash[32];
-    auth_hash(view_str(token), hash);
+    enum err e = auth_hash(view_str(token), hash);
+    if (e != ERR_OK) {
+        return e;
+    }
     for (size_t i = 0; i < sizeof(hash); i++) {
         (void)snprintf(ret_hex + 2 * i, 3, "%02x", hash[i]);
     }
+    return ERR_OK;
 }
 
 /* Enters a text; false: it is there already. */
@@ -291,8 +295,10 @@ static void take_device(struct import *im, uint32_t line, const json_t *device)
     const char *token = member_text(device, "token");
     const char *gateway = member_text(device, "gateway");
     struct device *old = catalog_device(im->r->api->catalog, view_str(name));
-    if (token != NULL) {
-        token_hash(token, hash);
+    if (token != NULL && token_hash(token, hash) != ERR_OK) {
+        im->err = ERR_NOMEM;
+        device_drop(old);
+        return;
     }
     (void)enter(im, &im->names, name);
     row_add(im, line, name, type_of(device, old), device, old, token == NULL ? NULL : hash);

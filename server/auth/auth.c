@@ -100,7 +100,10 @@ enum err auth_token(struct auth *a, struct view token, struct auth_identity *ret
     if (token.len == 0 || token.len > AUTH_SECRET_MAX) {
         return deny("token", "", "of no token's length");
     }
-    auth_hash(token, hash);
+    enum err hashed = auth_hash(token, hash);
+    if (hashed != ERR_OK) {
+        return hashed;
+    }
     if (!find_credential(a, hash, CREDENTIAL_TOKEN, &c)) {
         return deny("token", "", "unknown");
     }
@@ -155,7 +158,11 @@ enum err auth_certificate(struct auth *a, struct view der, struct auth_identity 
     uint8_t hash[AUTH_HASH_SIZE];
     struct auth_names names;
     struct credential row;
-    if (auth_certificate_names(der, &names) != ERR_OK) {
+    enum err e = auth_certificate_names(der, &names);
+    if (e == ERR_NOMEM) {
+        return e;
+    }
+    if (e != ERR_OK) {
         return deny("certificate", "", "not readable, or with several common names");
     }
     if (names.count == 0) {
@@ -165,11 +172,15 @@ enum err auth_certificate(struct auth *a, struct view der, struct auth_identity 
     if (d == NULL) {
         return deny("certificate", names.names[0], "no such device");
     }
-    auth_hash(der, hash);
+    e = auth_hash(der, hash);
+    if (e != ERR_OK) {
+        device_drop(d);
+        return e;
+    }
     bool has_row = find_credential(a, hash, CREDENTIAL_CERTIFICATE, &row);
     const char *fault = certificate_fault(&names, d, has_row ? &row : NULL);
     if (fault != NULL) {
-        enum err e = deny("certificate", d->name, fault);
+        e = deny("certificate", d->name, fault);
         device_drop(d);
         return e;
     }
@@ -191,7 +202,10 @@ enum err auth_bearer(struct auth *a, struct view token, struct auth_bearer *ret_
     if (token.len == 0 || token.len > AUTH_SECRET_MAX) {
         return ERR_DENIED;
     }
-    auth_hash(token, hash);
+    enum err hashed = auth_hash(token, hash);
+    if (hashed != ERR_OK) {
+        return hashed;
+    }
     const char *fault = "unknown";
     lock_take(&a->lock);
     for (size_t i = 0; a->tokens != NULL && i < a->tokens->count; i++) {

@@ -58,6 +58,6 @@ struct auth_names {
     char names[AUTH_NAMES_MAX][129];
     int64_t not_before_us, not_after_us;
 };
-/* ERR_MALFORMED: not one whole certificate, or a subject with several CNs. Only valid identifiers
- * are given. */
+/* ERR_MALFORMED: not one whole certificate, or a subject with several CNs. ERR_NOMEM. Only valid
+ * identifiers are given. */
 NODISCARD enum err auth_certificate_names(struct view der, struct auth_names *ret_names);

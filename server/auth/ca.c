@@ -217,8 +217,10 @@ static enum err describe(X509 *cert, X509 *ca, EVP_PKEY *new_key, struct auth_is
     }
     struct auth_names names;
     struct view bytes = view_of(der, (size_t)len);
-    auth_hash(bytes, issued->hash);
-    enum err e = auth_certificate_names(bytes, &names); /* read back what a peer will read */
+    enum err e = auth_hash(bytes, issued->hash);
+    if (e == ERR_OK) {
+        e = auth_certificate_names(bytes, &names); /* read back what a peer will read */
+    }
     OPENSSL_free(der);
     if (e != ERR_OK) {
         return e;

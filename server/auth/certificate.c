@@ -58,15 +58,30 @@ static bool time_us(const ASN1_TIME *t, int64_t *ret_us)
     return true;
 }
 
+/* Of what OpenSSL has just refused to read. */
+static enum err unreadable(void)
+{
+    for (unsigned long why = ERR_get_error(); why != 0; why = ERR_get_error()) {
+        if (ERR_GET_REASON(why) == ERR_R_MALLOC_FAILURE) {
+            return ERR_NOMEM; /* ours: the peer is not to be told that its certificate is bad */
+        }
+    }
+    return ERR_MALFORMED;
+}
+
 enum err auth_certificate_names(struct view der, struct auth_names *ret_names)
 {
     if (der.len == 0 || der.len > AUTH_DER_MAX) {
         return ERR_LIMIT;
     }
     const unsigned char *at = der.data;
+    ERR_clear_error();
     X509 *cert = d2i_X509(NULL, &at, (long)der.len);
+    if (cert == NULL) {
+        return unreadable();
+    }
     struct auth_names names = {0};
-    enum err e = cert == NULL || at != der.data + der.len ? ERR_MALFORMED : ERR_OK;
+    enum err e = at != der.data + der.len ? ERR_MALFORMED : ERR_OK;
     if (e == ERR_OK && (!time_us(X509_get0_notBefore(cert), &names.not_before_us) ||
                         !time_us(X509_get0_notAfter(cert), &names.not_after_us))) {
         e = ERR_MALFORMED;

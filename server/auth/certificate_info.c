@@ -64,11 +64,11 @@ static enum err describe(X509 *cert, struct auth_certificate_info *info)
         return ERR_MALFORMED;
     }
     struct view bytes = view_of(der, (size_t)len);
-    auth_hash(bytes, hash);
+    enum err hashed = auth_hash(bytes, hash);
     enum err e = auth_certificate_names(bytes, &names);
     OPENSSL_free(der);
-    if (e != ERR_OK) {
-        return ERR_MALFORMED;
+    if (hashed != ERR_OK || e != ERR_OK) {
+        return hashed != ERR_OK ? hashed : ERR_MALFORMED;
     }
     info->not_before_us = names.not_before_us;
     info->not_after_us = names.not_after_us;

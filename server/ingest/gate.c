@@ -427,14 +427,18 @@ enum err gate_publish(struct gate *g, struct session *s, const struct session_pu
     if (*user == NULL) {
         *user = calloc(1, sizeof(struct payload_hint));
     }
-    return gate_take(g, &(struct gate_source){.device = session_device_counted(s),
-                                              .ref = session_ref(s),
-                                              .hint = *user,
-                                              .topic = p->topic,
-                                              .payload = p->payload,
-                                              .ticket = t,
-                                              .received_at_us = p->received_at_us,
-                                              .packet_id = p->packet_id,
-                                              .dup = p->dup,
-                                              .counts = true});
+    enum err e = gate_take(g, &(struct gate_source){.device = session_device_counted(s),
+                                                    .ref = session_ref(s),
+                                                    .hint = *user,
+                                                    .topic = p->topic,
+                                                    .payload = p->payload,
+                                                    .ticket = t,
+                                                    .received_at_us = p->received_at_us,
+                                                    .packet_id = p->packet_id,
+                                                    .dup = p->dup,
+                                                    .counts = true});
+    if (e == ERR_FULL) {
+        atomic_store(&g->in->starved, true); /* of memory: the core's next tick calls again */
+    }
+    return e;
 }

@@ -132,7 +132,7 @@ static const char *hash_of(PGresult *r, const char *secret)
 {
     uint8_t hash[32];
     char hex[65];
-    auth_hash(view_str(secret), hash);
+    CHECK(auth_hash(view_str(secret), hash) == ERR_OK);
     for (size_t i = 0; i < sizeof(hash); i++) {
         (void)snprintf(hex + 2 * i, 3, "%02x", hash[i]);
     }
