@@ -34,8 +34,8 @@ enum {
     NET_WRITE_CHUNK = 64 * 1024, /* plaintext that is encrypted at once */
     NET_DESCRIPTOR_RESERVE = 64, /* for the database, files and HTTP when all connections are up */
     NET_SOURCE_SLOTS = 1 << 16,
-    NET_FLUSH_US = 5 * 1000000,  /* to get the last bytes out */
-    NET_LINGER_US = 1000000,     /* for the peer to close after us, so that no RST eats them */
+    NET_FLUSH_US = 5 * 1000000, /* to get the last bytes out */
+    NET_LINGER_US = 1000000,    /* for the peer to close after us, so that no RST eats them */
     NET_PAUSE_US = 100 * 1000,
     NET_ACCEPTS_PER_TURN = 64,
     NET_SHAKING_US =
