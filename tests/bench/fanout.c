@@ -407,15 +407,17 @@ static void report(const struct bench *b)
     }
     double cpu = cpu_of(&b->cpu_to) - cpu_of(&b->cpu_from);
     double n = b->delivered == 0 ? 1 : (double)b->delivered;
-    (void)printf(
-        "{\"mode\":\"%s\",\"count\":%ld,\"qos\":%ld,\"published\":%llu,\"delivered\":%llu,"
-        "\"missing\":%lld,\"disordered\":%llu,\"deliveries_per_second\":%.1f,"
-        "\"generator_us_per_delivery\":%.3f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"error\":\"%s\"}\n",
-        b->set.mode, b->set.count, b->set.qos, (unsigned long long)b->published,
-        (unsigned long long)got, (long long)(wanted - got), (unsigned long long)b->disordered,
-        (double)b->delivered / b->set.seconds, cpu * 1e6 / n,
-        (double)fleet_histogram_at(&b->latency, 0.5) / 1000,
-        (double)fleet_histogram_at(&b->latency, 0.99) / 1000, b->error);
+    double server = b->server_to_s - b->server_from_s;
+    (void)printf("{\"mode\":\"%s\",\"count\":%ld,\"qos\":%ld,\"published\":%llu,\"delivered\":%llu,"
+                 "\"missing\":%lld,\"disordered\":%llu,\"deliveries_per_second\":%.1f,",
+                 b->set.mode, b->set.count, b->set.qos, (unsigned long long)b->published,
+                 (unsigned long long)got, (long long)(wanted - got),
+                 (unsigned long long)b->disordered, (double)b->delivered / b->set.seconds);
+    (void)printf("\"generator_us_per_delivery\":%.3f,\"server_us_per_delivery\":%.3f,"
+                 "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"error\":\"%s\"}\n",
+                 cpu * 1e6 / n, server * 1e6 / n,
+                 (double)fleet_histogram_at(&b->latency, 0.5) / 1000,
+                 (double)fleet_histogram_at(&b->latency, 0.99) / 1000, b->error);
 }
 
 static const char usage[] =
@@ -456,8 +458,8 @@ static bool read_options(int argc, char **argv, struct settings *s, bool *ret_cs
                                   ['s'] = &s->secret,
                                   ['u'] = &s->user,
                                   ['m'] = &s->mode};
-    long *const numbers[] = {
-        ['p'] = &s->port, ['n'] = &s->count, ['q'] = &s->qos, ['w'] = &s->window, ['b'] = &s->size};
+    long *const numbers[] = {['p'] = &s->port, ['n'] = &s->count,  ['q'] = &s->qos,
+                             ['P'] = &s->pid,  ['w'] = &s->window, ['b'] = &s->size};
     int code = 0;
     while ((code = getopt_long(argc, argv, "", table, NULL)) != -1) {
         if (code == 'C') {
