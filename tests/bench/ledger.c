@@ -42,6 +42,7 @@ struct settings {
     uint64_t messages; /* 0: no end */
     int64_t drain_us;
     uint64_t first_nonce;
+    int64_t patience_us; /* 0: as the pauses have it */
     bool slow_retry;
     bool print_csv;
 };
@@ -281,6 +282,7 @@ static const char usage[] =
     "  --cut R         cut R connections a second without a word (0)\n"
     "  --certs DIR     DIR/<device>.pem, certificate and key, instead of tokens\n"
     "  --slow-retry    reconnect after 1 to 30 s, not after up to 1 s\n"
+    "  --patience T    give a connection up that takes so long (5s; 20s with --slow-retry)\n"
     "  --first-nonce N first value (from the clock, so that runs do not overlap)\n"
     "  --prefix TEXT   of device names (ledger-)\n"
     "  --csv           print the import file for these devices and end\n"
@@ -300,6 +302,7 @@ enum {
     OPT_PREFIX,
     OPT_CERTS,
     OPT_SLOW_RETRY,
+    OPT_PATIENCE,
     OPT_CSV
 };
 
@@ -324,6 +327,8 @@ static bool take_own(struct settings *s, int code, const char *text)
         s->slow_retry = true;
         s->common.retry_fast = false;
         return true;
+    case OPT_PATIENCE:
+        return fleet_read_time("patience", text, &s->patience_us);
     case OPT_DEVICES:
         ok = fleet_read_count("devices", text, 1, 100000, &n);
         s->devices = (uint32_t)n;
@@ -368,6 +373,7 @@ static bool read_options(int argc, char **argv, struct settings *s)
                                           {"prefix", required_argument, NULL, OPT_PREFIX},
                                           {"certs", required_argument, NULL, OPT_CERTS},
                                           {"slow-retry", no_argument, NULL, OPT_SLOW_RETRY},
+                                          {"patience", required_argument, NULL, OPT_PATIENCE},
                                           {"csv", no_argument, NULL, OPT_CSV},
                                           {0}};
     *s = (struct settings){.common = fleet_options_default(),
@@ -450,6 +456,9 @@ int main(int argc, char **argv)
         return FLEET_FAILED;
     }
     b.crew.conf.backoff_max_ms = set->slow_retry ? 30000 : 1000;
+    if (set->patience_us > 0) {
+        b.crew.conf.connect_timeout_ms = (uint32_t)(set->patience_us / CLOCK_MS_US);
+    }
     fleet_random_init(&b.random, set->common.seed);
     b.file = fopen(set->file, "we");
     if (b.file == NULL || !open_devices(&b)) {

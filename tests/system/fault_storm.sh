@@ -6,13 +6,13 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=parts/fault.sh
 . "$(dirname "${BASH_SOURCE[0]}")/parts/fault.sh"
-devices=500
-full && devices=10000
+devices=500 patience=(--patience 60s) settings=(connect_timeout=60s) # a busy machine is no storm
+full && devices=10000 patience=() settings=()
 certificates=$SIGNALBOX_TEST_DIR/certificates
 mkdir -p "$certificates"
 
 start_postgres
-start_server "${SPOOL[@]}"
+start_server "${SPOOL[@]}" "${settings[@]}"
 load_devices $devices
 "$SIGNALBOX_BUILD/system_certificates" "$SIGNALBOX_CA" "${SIGNALBOX_CA%.pem}.key" "$certificates" ledger- $devices || fail "no certificates"
 # Others that lose the server as well and measure for themselves how long a PUBACK takes: the crowd's own clock is as late as its program.
@@ -27,7 +27,7 @@ all_online() { (($(metric sessions_online) == devices + 20)); }
 storm() { # WORDS LIMIT_S OPTIONS…
     local words=$1 limit=$2
     shift 2
-    load_start --certs "$certificates" --seconds 1d --rate $((devices / 10)) --window 10 --keepalive 60 --ramp 500 --drain 120s "$@"
+    load_start --certs "$certificates" --seconds 1d --rate $((devices / 10)) --window 10 --keepalive 60 --ramp 500 --drain 120s "${patience[@]}" "$@"
     wait_until 240 all_online || fail "only $(metric sessions_online) of $((devices + 20)) devices came at all"
     sleep 3
     kill_server
