@@ -1,7 +1,8 @@
 /*
  * Access lists: what a device may publish and subscribe, with any lists in its type.
  *
- * Properties: a publish is allowed exactly when the naive matcher finds an entry for the topic; a
+ * Properties: a publish is allowed exactly when the naive matcher finds an entry for the topic, on
+ * the device API's topics one of its own; a message of somebody else never has such a topic; a
  * subscription that is allowed gives no topic that no entry allows; a list entry that is no filter
  * allows nothing; without a device nothing is allowed but on the open listener.
  *
@@ -68,6 +69,11 @@ static void entries_fini(struct entries *l)
     }
 }
 
+static bool device_api(struct view topic)
+{
+    return view_starts(topic, VIEW("v1/devices/me/")) || view_starts(topic, VIEW("v1/gateway/"));
+}
+
 /* "$share/group/a/+" is about "a/+"; without data: no filter. */
 static struct view plain_filter(struct view v)
 {
@@ -115,11 +121,16 @@ static uint32_t depth(struct view v)
 static void check(const struct session *s, const struct entries *publish,
                   const struct entries *subscribe, struct view topic, struct view filter)
 {
+    static const struct entries none = {0};
     bool name = mqtt_topic_name_valid(topic);
     if (name) {
+        bool own = device_api(topic);
         bool want = depth(topic) <= DEPTH_MAX &&
-                    allowed(own_publish, COUNT_OF(own_publish), publish, topic);
-        CHECK(access_may_publish(s, topic) == want);
+                    (own ? allowed(own_publish, COUNT_OF(own_publish), &none, topic)
+                         : allowed(NULL, 0, publish, topic));
+        enum access got = access_of_publish(s, topic);
+        CHECK(got == (!want ? ACCESS_DENIED : own ? ACCESS_DEVICE_API : ACCESS_ROUTED));
+        CHECK(access_may_receive(s, topic) == (!own && allowed(NULL, 0, subscribe, topic)));
     }
     struct view plain = plain_filter(filter);
     if (plain.data == NULL || !mqtt_filter_valid(filter) || !access_may_subscribe(s, filter)) {
@@ -149,10 +160,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .subscribe_topics = lists[1].items,
                                .subscribe_topic_count = lists[1].count};
     struct device device = {.id = 1, .type = &type};
-    struct session s = {.device = &device};
+    const struct session_limits limits = {.topic_levels_max = DEPTH_MAX};
+    struct session s = {.device = &device, .limits = &limits};
     check(&s, &lists[0], &lists[1], topic, filter);
     s.device = NULL;
-    CHECK(!access_may_publish(&s, topic) && !access_may_subscribe(&s, filter));
+    CHECK(access_of_publish(&s, topic) == ACCESS_DENIED && !access_may_subscribe(&s, filter));
     entries_fini(&lists[0]);
     entries_fini(&lists[1]);
     free(exact);

@@ -77,7 +77,7 @@ struct side {
     int owed_first, owed_count;
     struct heard heard[PAIR_DELIVERIES];
     int heard_count;
-    int last_new, last_again; /* numbers of deliveries, in order on a connection */
+    int last_new, last_again, last_loose; /* numbers of deliveries, in order on a connection */
     uint16_t releases[64];
     int release_count;
 };
@@ -114,7 +114,8 @@ struct pair {
     int waiting_count;
     enum err answer; /* of the publish hook */
     bool attach_waits;
-    size_t step; /* bytes at a time; 0: all */
+    bool will_told; /* and the end of its connection was not, so far */
+    size_t step;    /* bytes at a time; 0: all */
 };
 
 /* ---- hooks ---- */
@@ -142,6 +143,11 @@ static inline enum err pair_on_publish(void *arg, struct session *s,
                                        const struct session_publish *m, struct ticket *t)
 {
     struct pair *p = arg;
+    if (m->qos == 0 && view_eq(m->payload, VIEW("will"))) {
+        CHECK(!p->will_told); /* its detach follows at once */
+        p->will_told = true;
+        return ERR_OK;
+    }
     struct sent *sent = pair_sent_of(p, m->payload);
     (void)s;
     CHECK(view_eq(m->topic, VIEW("v1/devices/me/telemetry")) && m->qos == sent->qos);
@@ -228,13 +234,10 @@ static inline void pair_on_detach(void *arg, struct session_ref ref, const struc
     fuzz_trace("%d: detached, %d", p->attaches[at].side, (int)end);
     const struct life *life = &p->sides[p->attaches[at].side].life;
     bool this_life = pair_same_ref(life->ref, ref) && life->attached;
-    bool said_bye = !this_life || life->bye;
-    if (end == SESSION_END_WILL) {
-        CHECK(p->attaches[at].has_will);
-        CHECK(view_eq(sessions_will(&p->rig->all, ref)->payload, VIEW("will")));
-    } else {
-        CHECK(!p->attaches[at].has_will || said_bye);
-    }
+    bool due = p->attaches[at].has_will && this_life && life->accepted && !life->bye;
+    CHECK((end == SESSION_END_WILL) == p->will_told);
+    CHECK(p->will_told ? p->attaches[at].has_will : !due);
+    p->will_told = false;
     struct key_state *k = &p->keys[client_id[1] - '0'];
     k->ended_at_us = rig_now_us;
 }
@@ -383,7 +386,7 @@ static inline void pair_new_life(struct pair *p, struct side *c, const struct li
 {
     c->life = *life;
     c->owed_first = c->owed_count = c->pings = c->heard_count = c->release_count = 0;
-    c->last_new = c->last_again = -1;
+    c->last_new = c->last_again = c->last_loose = -1;
     p->keys[life->key].may_go += life->clean;
 }
 
@@ -481,8 +484,10 @@ static inline void pair_hear_publish(struct pair *p, struct side *c, uint8_t hea
     struct delivery *d = &p->deliveries[number];
     CHECK(d->used && qos <= d->qos && (qos == 0) == (id == 0));
     CHECK(dup == (qos > 0 && d->given) && (!dup || id == d->packet_id));
-    CHECK(number > (dup ? c->last_again : c->last_new) && (!dup || c->last_new < 0));
-    *(dup ? &c->last_again : &c->last_new) = number;
+    /* In order, each for itself: what is sent again, what was QoS 0, and the rest. */
+    int *last = dup ? &c->last_again : d->qos == 0 ? &c->last_loose : &c->last_new;
+    CHECK(number > *last && (!dup || c->last_new < 0));
+    *last = number;
     d->given = true;
     d->packet_id = id;
     if (qos > 0) {

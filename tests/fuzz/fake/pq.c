@@ -100,6 +100,29 @@ int PQsendQueryParams(PGconn *c, const char *sql, int count, const Oid *types,
     return 1;
 }
 
+int PQsendPrepare(PGconn *c, const char *name, const char *sql, int count, const Oid *types)
+{
+    CHECK(!c->pipeline && count == 0);
+    int sent = PQsendQueryParams(c, sql, 1, types, &name, NULL, NULL, 0);
+    if (sent == 1) {
+        c->queue[c->queue_len - 1].prepare = true;
+    }
+    return sent;
+}
+
+int PQsendQueryPrepared(PGconn *c, const char *name, int count, const char *const *values,
+                        const int *lengths, const int *formats, int result_format)
+{
+    for (int i = 0; i < c->prepared_count; i++) {
+        if (strcmp(c->prepared[i].name, name) == 0) {
+            return PQsendQueryParams(c, c->prepared[i].sql, count, NULL, values, lengths, formats,
+                                     result_format);
+        }
+    }
+    CHECK(c->status == CONNECTION_BAD); /* nothing is used that was not prepared before */
+    return 0;
+}
+
 int PQenterPipelineMode(PGconn *c)
 {
     if (c->status == CONNECTION_BAD || pq_fault(1) != 0) {

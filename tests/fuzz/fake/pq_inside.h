@@ -9,7 +9,7 @@
 
 #include "fake/pq.h"
 
-enum { STATEMENTS_MAX = 64, TEXTS_MAX = 256, COLUMNS_MAX = 40, GHOSTS_MAX = 8 };
+enum { STATEMENTS_MAX = 64, PREPARED_MAX = 64, TEXTS_MAX = 256, COLUMNS_MAX = 40, GHOSTS_MAX = 8 };
 
 struct statement {
     char *sql;
@@ -18,6 +18,11 @@ struct statement {
     int *lengths;
     int *formats;
     bool extended;
+    bool prepare; /* under the name in values[0] */
+};
+
+struct prepared_statement {
+    char *name, *sql;
 };
 
 struct pg_conn {
@@ -34,6 +39,8 @@ struct pg_conn {
     bool copy_ended;
     struct buf copy;
     int busy;
+    struct prepared_statement prepared[PREPARED_MAX];
+    int prepared_count;
 };
 
 struct pg_result {

@@ -73,6 +73,10 @@ static void conn_free(struct pg_conn *c)
     if (c->session != NULL) {
         pq.model->close(c->session);
     }
+    for (int i = 0; i < c->prepared_count; i++) {
+        free(c->prepared[i].name);
+        free(c->prepared[i].sql);
+    }
     free(c->copy_sql);
     buf_fini(&c->copy);
     free(c);
@@ -175,6 +179,12 @@ static PGresult *run_statement(struct pg_conn *c, const struct statement *s)
         c->tx = PQTRANS_IDLE;
         return done("COMMIT");
     }
+    if (s->prepare) {
+        CHECK(c->prepared_count < PREPARED_MAX);
+        c->prepared[c->prepared_count++] =
+            (struct prepared_statement){.name = strdup(s->values[0]), .sql = strdup(s->sql)};
+        return done("PREPARE");
+    }
     const struct pq_call call = {.session = c->session,
                                  .sql = s->sql,
                                  .count = s->count,
@@ -264,7 +274,8 @@ void pq_terminate(int pid)
 void pq_finish_ghosts(bool (*which)(const struct pq_session *s))
 {
     for (int i = pq.ghost_count - 1; i >= 0; i--) {
-        if (which == NULL || which(pq.ghosts[i]->session)) {
+        /* One that works on may have waited for others, which are gone then. */
+        if (i < pq.ghost_count && (which == NULL || which(pq.ghosts[i]->session))) {
             ghost_end(i, pq_fault(2) != 1);
         }
     }
@@ -282,7 +293,7 @@ void pq_lose(struct pg_conn *c)
         *ghost = *c;
         pq.ghosts[pq.ghost_count++] = ghost;
         c->session = NULL;
-        c->queue_len = c->queue_at = 0;
+        c->queue_len = c->queue_at = c->prepared_count = 0;
         c->copy_sql = NULL;
         buf_init(&c->copy, 1 << 20);
     }
