@@ -40,13 +40,13 @@ storm() { # WORDS LIMIT_S OPTIONS…
     kill -TERM "$LOAD_PID"
     load_end
     at_most "ms until all are back, $words" $((($(moment all_back) - $(moment lost)) / 1000)) $((limit * 1000))
-    local settled=$(($(moment again) + 10000000)) started done
+    local settled=$(($(moment again) + 10000000)) started completed
     if (($(moment all_back) > settled + 2000000)); then # after the first 10 s
         echo "$settled settled" >>"$MOMENTS"
         started=$(grown connections_accepted_total settled all_back)
-        done=$(grown tls_handshakes_total settled all_back)
-        figure "handshakes begun / completed after the first 10 s" "$started / $done"
-        at_least "% of handshakes that were not in vain" $((done * 100 / (started + 1))) 90
+        completed=$(grown tls_handshakes_total settled all_back)
+        figure "handshakes begun / completed after the first 10 s" "$started / $completed"
+        at_least "% of handshakes that were not in vain" $((completed * 100 / (started + 1))) 90
     fi
     figure "connections the devices lost, $words" "$(load_count lost_connections)"
 }
