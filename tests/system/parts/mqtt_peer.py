@@ -72,6 +72,18 @@ class Peer(Client):
         id, self.next_id = self.next_id, self.next_id % 65535 + 1
         return id
 
+    def put_without_waiting(self, topic, payload, qos=1, retain=False):
+        """The packet identifier; the acknowledgement is the caller's to wait for."""
+        id = self.id()
+        body = text(topic) + struct.pack(">H", id) + (b"\0" if self.version == 5 else b"") + payload.encode()
+        self.send(packet(0x30 | qos << 1 | (1 if retain else 0), body))
+        return id
+
+    def acknowledged_before_ping(self):
+        """The acknowledgements that are there when a PINGREQ has been answered."""
+        self.ask(0xC0, b"", 13)
+        return [body for head, body in self.later if head >> 4 in (4, 5)]
+
     def put(self, topic, payload, qos=1, retain=False, properties=b"", dup=False, packet_id=None):
         """The whole exchange; the reason code of PUBACK or PUBREC."""
         payload = payload.encode() if isinstance(payload, str) else payload

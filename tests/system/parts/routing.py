@@ -42,6 +42,10 @@ def eventually(words, ask, want, seconds=15):
     check(words, ask(), want)
 
 
+def absent_for_good(client):
+    eventually(f"{client} is absent", lambda: sql(f"SELECT closed_at IS NOT NULL FROM sessions WHERE client_id = '{client}'"), "t")
+
+
 def each_qos():
     for version in (4, 5):
         a, b = peer("ann", version=version), peer("bob", version=version)
@@ -134,9 +138,9 @@ def rights():
 
 def retained():
     a, b = peer("ann"), peer("bob")
+    a.put("t/r/0", "zero", qos=0, retain=True) # first: what is acknowledged after it says that it is there
     a.put("t/r/1", "one", retain=True)
     a.put("t/r/2", "two", qos=2, retain=True)
-    a.put("t/r/0", "zero", qos=0, retain=True)
     b.sub("t/r/+", qos=1)
     got = sorted(b.take()[:4] for _ in range(3))
     check("a new subscription gets what is retained, marked so", got,
@@ -239,6 +243,7 @@ def shared():
     check("each takes its turn", [len(g) for g in got.values()], [10, 10, 10])
     check("and nothing is lost or doubled", sorted(sum(got.values(), []), key=int), [str(i) for i in range(30)])
     members.pop("dot").leave()
+    eventually("a member is gone", lambda: metric("sessions"), 3)
     for i in range(10):
         a.put("t/s/x", str(i))
     a.put("t/end", "end")
@@ -251,10 +256,12 @@ def shared():
     here = lasting("cid", "here")
     here.sub("$share/h/t/s2", qos=1)
     away.leave()
+    absent_for_good("away")
     for i in range(6):
         a.put("t/s2", str(i))
     check("connected members first", [here.take().payload for _ in range(6)], [str(i) for i in range(6)])
     here.leave()
+    absent_for_good("here")
     for i in range(6):
         a.put("t/s2", str(i))
     here, away = lasting("cid", "here"), lasting("bob", "away")
@@ -364,6 +371,32 @@ def sessions_end():
     a.leave()
 
 
+def without_database():
+    """What needs no database goes on; what does waits, and is neither lost nor acknowledged before its commit."""
+    a, live, absent_one = peer("ann"), peer("bob"), lasting("cid", "away")
+    live.sub("t/d/#", qos=1)
+    absent_one.sub("t/d/kept", qos=1)
+    absent_one.leave()
+    absent_for_good("away")
+    lib("stop_postgres")
+    check("to those who are here: acknowledged at once", a.put("t/d/live", "1"), 0)
+    check("and delivered", live.take().payload, "1")
+    id = a.put_without_waiting("t/d/kept", "2")
+    check("who is here gets it at once", live.take().payload, "2")
+    retained_id = a.put_without_waiting("t/d/live", "3", retain=True)
+    check("a retained one, too", live.take().payload, "3")
+    check("acknowledged it is not", a.acknowledged_before_ping(), [])
+    lib("start_postgres")
+    check("but when PostgreSQL is back", [struct.unpack(">H", a.wait(4)[1][:2])[0] for _ in range(2)], [id, retained_id])
+    absent_one = lasting("cid", "away")
+    check("what waited is there", absent_one.take().payload, "2")
+    check("and retained", seen("t/d/live"), ["3"])
+    a.put("t/d/live", "", retain=True)
+    absent_one.leave(expires=0)
+    live.leave()
+    a.leave()
+
+
 def balance():
     received, committed, rejected = (metric(f"messages_{n}_total") for n in ("received", "committed", "rejected"))
     duplicate, in_flight = metric("messages_duplicate_total"), metric("messages_in_flight")
@@ -373,7 +406,7 @@ def balance():
 def main():
     loops = sys.argv[1]
     setup()
-    for part in (each_qos, rights, retained, wills, shared, lambda: absent(False), lambda: absent(True), sessions_end):
+    for part in (each_qos, rights, retained, wills, shared, lambda: absent(False), lambda: absent(True), sessions_end, without_database):
         part()
         balance()
     eventually("no session and no subscription is left", lambda: (metric("sessions"), metric("subscriptions")), (0, 0))
