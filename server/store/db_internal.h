@@ -7,6 +7,8 @@
 
 #include "store/db.h"
 
+enum { DB_PREPARED_MAX = 64 }; /* more statements than the server has */
+
 struct db {
     PGconn *pg;
     bool broken; /* an answer is missing: the connection cannot be used again */
@@ -15,6 +17,8 @@ struct db {
     char error[320];
     char constraint[64];
     char sqlstate[6];
+    uint32_t prepared_count;
+    uint64_t prepared[DB_PREPARED_MAX]; /* see prepared.c */
 };
 
 struct db_result {

@@ -392,7 +392,9 @@ static bool send_arrays(struct db *db, const char *sql, uint32_t count,
         lengths[i] = (int)bufs[i].len;
         formats[i] = 1;
     }
-    ok = ok && PQsendQueryParams(db->pg, sql, arrays, NULL, values, lengths, formats, 0) == 1;
+    const struct prepared_values v = {
+        .count = arrays, .values = values, .lengths = lengths, .formats = formats};
+    ok = ok && prepared_send(db, sql, &v);
     for (int i = 0; i < arrays; i++) {
         buf_fini(&bufs[i]);
     }
@@ -415,11 +417,29 @@ static bool send_state(struct db *db, const struct batch *b)
     return b->state_count == 0 || send_arrays(db, sql_state, b->state_count, elements, oids, 4);
 }
 
+static enum err prepare_operations(struct db *db, const struct batch *b)
+{
+    enum err e = ERR_OK;
+    for (const struct batch_op *op = b->first_op; op != NULL && e == ERR_OK; op = op->next) {
+        e = prepared_make(db, op->sql);
+    }
+    if (e == ERR_OK && b->latest_count > 0) {
+        e = prepared_make(db, sql_latest);
+    }
+    if (e == ERR_OK && b->state_count > 0) {
+        e = prepared_make(db, sql_state);
+    }
+    return e;
+}
+
 static bool send_operations(struct db *db, const struct batch *b)
 {
     for (const struct batch_op *op = b->first_op; op != NULL; op = op->next) {
-        if (PQsendQueryParams(db->pg, op->sql, op->count, NULL, op->values, op->lengths,
-                              op->formats, 0) != 1) {
+        const struct prepared_values v = {.count = op->count,
+                                          .values = op->values,
+                                          .lengths = op->lengths,
+                                          .formats = op->formats};
+        if (!prepared_send(db, op->sql, &v)) {
             return false;
         }
     }
@@ -531,6 +551,9 @@ static enum err commit_steps(struct db *db, struct batch *b, const struct writer
 enum err writer_commit(struct db *db, struct batch *b, const struct writer_step *step)
 {
     enum err e = partitions_create(db, b);
+    if (e == ERR_OK) {
+        e = prepare_operations(db, b);
+    }
     if (e == ERR_OK) {
         e = commit_steps(db, b, step);
     }

@@ -12,6 +12,16 @@ struct writer_step {
     bool careful;      /* all rows go through INSERT … ON CONFLICT DO NOTHING */
 };
 
+/* prepared.c */
+struct prepared_values {
+    int count;
+    const char *const *values;
+    const int *lengths, *formats;
+};
+/* Outside of a transaction. ERR_OK also when PostgreSQL does not take it. */
+NODISCARD enum err prepared_make(struct db *db, const char *sql);
+NODISCARD bool prepared_send(struct db *db, const char *sql, const struct prepared_values *v);
+
 /* ERR_EXISTS: a row is stored already, try the careful way. ERR_SKIP: a row or an operation was
  * refused and has been taken out, try again. Others: as db.h; the transaction is rolled back or the
  * connection is broken. */
