@@ -57,7 +57,7 @@ Test(shed, the_fullest_are_closed_when_all_buffers_are_full, .timeout = 60)
         closed += is_closed(&heavy[i]) ? 1 : 0;
     }
     cr_expect(closed > 0 && closed < begun, "%d of %d were closed", closed, begun);
-    cr_expect_eq(net_close_count(e.net, NET_CLOSE_BUFFERS), closed);
+    cr_expect_eq((int64_t)net_close_count(e.net, NET_CLOSE_BUFFERS), closed);
     cr_expect_eq(counter_get(COUNTER_CONNECTIONS_SHED), closed);
     cr_expect(gauge_gets_to(MIB / 8 * 7), "an eighth is free");
     cr_expect(caller_says(&light, "\n", "xx\n"), "who has little is not meant");
