@@ -363,6 +363,7 @@ enum err ingest_new(const struct conf *conf, struct catalog *catalog, struct sto
     map_init(&in->children);
     map_init(&in->shapes);
     map_init(&in->keys);
+    list_init(&in->keys_by_age);
     map_init(&in->online);
     lock_init(&in->online_lock);
     in->loop = loop_new("sb-core");

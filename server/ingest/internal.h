@@ -196,8 +196,9 @@ struct ingest {
     struct list draining;
     struct order order;
     struct lock online_lock;
-    struct map online;        /* device id -> itself; for any thread, under the lock */
-    struct map keys;          /* idempotency keys that may not be committed yet; see keys.c */
+    struct map online; /* device id -> itself; for any thread, under the lock */
+    struct map keys;   /* idempotency keys that may not be committed yet; see keys.c */
+    struct list keys_by_age;
     char name[IDENT_MAX + 1]; /* the answer of the newest look-up of a name */
 
     struct core_batch *open;

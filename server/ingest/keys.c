@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include <xxhash.h>
 
@@ -28,8 +29,11 @@ struct key_job {
 };
 
 struct known_key {
+    struct list link; /* oldest first */
     int64_t since_us; /* monotonic */
     uint64_t batch;   /* it is in */
+    size_t len;
+    uint8_t bytes[]; /* the key in the map */
 };
 
 static int64_t content_of(const struct api_op *op)
@@ -120,33 +124,33 @@ void core_op_keyed(struct ingest *in, struct api_op *op)
 
 static void key_remember(struct ingest *in, struct view key)
 {
-    struct known_key *known = malloc(sizeof(*known));
+    struct known_key *known = malloc(sizeof(*known) + key.len);
     void *old = NULL;
     if (known == NULL) {
         return;
     }
-    *known = (struct known_key){.since_us = clock_mono_us(), .batch = core_batch_number(in)};
+    *known = (struct known_key){
+        .since_us = clock_mono_us(), .batch = core_batch_number(in), .len = key.len};
+    memcpy(known->bytes, key.data, key.len);
     if (map_put(&in->keys, key, known, &old) != ERR_OK) {
         free(known);
+        return;
     }
+    list_push_back(&in->keys_by_age, &known->link);
 }
 
 void core_keys_expire(struct ingest *in)
 {
     int64_t before_us = clock_mono_us() - CLOCK_MINUTE_US;
-    bool again = true;
-    while (again) {
-        again = false;
-        MAP_FOREACH (at, &in->keys) {
-            struct known_key *known = at->value;
-            bool committed = known->batch <= in->committed_batch && known->since_us < before_us;
-            if (committed || in->stopping) {
-                (void)map_remove(&in->keys, view_of(at->key, at->key_len));
-                free(known);
-                again = true;
-                break;
-            }
+    while (!list_empty(&in->keys_by_age)) {
+        struct known_key *known = CONTAINER_OF(in->keys_by_age.next, struct known_key, link);
+        bool committed = known->batch <= in->committed_batch && known->since_us < before_us;
+        if (!committed && !in->stopping) {
+            return;
         }
+        list_remove(&known->link);
+        (void)map_remove(&in->keys, view_of(known->bytes, known->len));
+        free(known);
     }
 }
 
