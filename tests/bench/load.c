@@ -289,6 +289,7 @@ static void report(const struct load *l)
     bench_emit_real(&j, "seconds", seconds, 3);
     if (shaking) {
         bench_emit_count(&j, "handshakes", l->connects);
+        bench_emit_count(&j, "connects", sum.connects); /* warm-up included */
         bench_emit_count(&j, "resumed", sum.resumed);
         bench_emit_real(&j, "handshakes_per_second", (double)l->connects / seconds, 1);
     } else {
