@@ -28,6 +28,7 @@
  TEXT(ca_cert,                          "",                                          PLAIN,  "certificate of the local CA that issues device certificates, PEM file") \
  TEXT(ca_key,                           "",                                          PLAIN,  "private key of ca_cert, PEM file; empty: no certificates are issued") \
  TEXT(open_listener,                    "",                                          PLAIN,  "loopback address for anonymous MQTT without TLS, for conformance suites only") \
+ TEXT(open_listener_refuses,            "test/nosubscribe",                          PLAIN,  "filter that nobody may subscribe to on the open listener: suites test a refusal with it") \
  TEXT(proxy_protocol_from,              "",                                          PLAIN,  "addresses, or networks as 10.0.0.0/8, of proxies whose connections begin with PROXY protocol v2") \
 COUNT(net_loops,                        1,                   1,       64,            PLAIN,  "event loops that hold device connections") \
 COUNT(connections_max,                  16000,               1,       1000000,       PLAIN,  "device connections held at once; needs as many file descriptors and 64 more") \

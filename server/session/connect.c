@@ -184,7 +184,9 @@ static void take_terms(struct session *s, const struct mqtt_connect *m)
     const struct mqtt_props *p = &m->props;
     int64_t max_s = s->limits->keep_alive_max_us / CLOCK_SECOND_US;
     int64_t keep_alive_s = m->keep_alive_s;
-    if (max_s > 0 && (keep_alive_s == 0 || keep_alive_s > max_s)) {
+    /* 3.1.1 has no way to say so: a device is cut off by our time, a suite by its own. */
+    bool as_it_says = s->open_listener && m->version == MQTT_311;
+    if (!as_it_says && (keep_alive_s == 0 || keep_alive_s > max_s)) {
         keep_alive_s = max_s;
         s->server_keep_alive_s = (uint16_t)max_s;
     }

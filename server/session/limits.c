@@ -1,5 +1,10 @@
 #include "session/limits.h"
 
+#include "base/clock.h"
+
+/* A suite asks for more than this and wants to be told of this. */
+enum { OPEN_KEEP_ALIVE_S = 60 };
+
 static uint32_t to_u32(int64_t bytes)
 {
     return bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
@@ -28,9 +33,9 @@ struct session_limits session_limits_of_devices(const struct conf *conf)
 
 struct session_limits session_limits_of_open_listener(const struct conf *conf)
 {
-    (void)conf;
     return (struct session_limits){
         .mqtt = {.user_props_max = UINT32_MAX, .user_props_bytes_max = UINT32_MAX},
+        .keep_alive_max_us = OPEN_KEEP_ALIVE_S * CLOCK_SECOND_US,
         .packet_max = UINT32_MAX, /* what four bytes of Remaining Length can say */
         .packet_max_before_auth = UINT32_MAX,
         .send_max = UINT32_MAX,
@@ -40,7 +45,8 @@ struct session_limits session_limits_of_open_listener(const struct conf *conf)
         .filters_per_packet = UINT32_MAX,
         .alias_bytes_max = UINT16_MAX,
         .aliases_max = 64,
-        .receive_maximum = UINT16_MAX,
+        .receive_maximum =
+            (uint16_t)conf->receive_maximum, /* a suite that sends one more wants it small */
         .window_311 = 100,
         .window_5 = 1000,
         .control_characters = true,

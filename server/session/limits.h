@@ -12,7 +12,7 @@
 
 struct session_limits {
     struct mqtt_limits mqtt;
-    int64_t keep_alive_max_us; /* longer ones, and none, are set to this; 0: as the client says */
+    int64_t keep_alive_max_us; /* longer ones, and none, are set to this */
     uint32_t packet_max, packet_max_before_auth;
     uint32_t send_max; /* bytes that may wait on the connection */
     uint32_t client_id_max;

@@ -52,6 +52,9 @@ static enum mqtt_reason subscribe_one(struct answering *a, const struct mqtt_sub
     if (index >= s->limits->filters_per_packet) {
         return MQTT_QUOTA_EXCEEDED;
     }
+    if (s->open_listener && view_eq_str(sub->filter, s->home->all->conf->open_listener_refuses)) {
+        return MQTT_UNSPECIFIED_ERROR;
+    }
     if (!access_may_subscribe(s, sub->filter)) {
         return MQTT_NOT_AUTHORIZED;
     }

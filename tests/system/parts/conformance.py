@@ -138,6 +138,11 @@ def dollar(p):
     same([m for m in a.messages() if m["payload"] == b"hidden"], [])
 
 
+@scenario("3.9.3: a filter that is refused has a reason in the SUBACK, the others are granted")
+def refused(p):
+    same(p.peer("a").subscribe((p.topic("x"), 1), ("test/nosubscribe", 2), (p.topic("y"), 2)), [1, 0x80, 2])
+
+
 @scenario("3.10.4: what is given up does not come any more")
 def unsubscribe(p):
     a, b = p.peer("a"), p.peer("b")
@@ -349,6 +354,13 @@ def keep_alive(p):
 
 
 # --- wills -------------------------------------------------------------------------------------------------------------------
+
+
+@scenario("MQTT-3.1.2-21: Server Keep Alive is used instead of the client's", (5,))
+def server_keep_alive(p):
+    same(p.peer("a", keep=50).props.get("server_keep_alive"), None)
+    for keep in (0, 61, 65535):
+        same(p.peer("a", keep=keep).props["server_keep_alive"], 60)
 
 
 @scenario("3.1.2.5: the will is published when the connection is lost, and not after a DISCONNECT")

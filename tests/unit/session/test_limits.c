@@ -78,8 +78,8 @@ Test(limits, every_terms_of_the_open_listener_are_the_protocols)
     struct rig *r = router_new();
     struct rig_conn *c = rig_dial_on(r, 0, NULL, true);
     rig_send(c, "10 { <MQTT> 05 02 0000 { } 0002 4101 }"); /* keep alive off, control character */
-    EXPECT_OUT(c, "20 { 00 00 { " TERMS_OPEN " } }");
-    rig_turn(r, 100000 * SEC);
+    EXPECT_OUT(c, "20 { 00 00 { 13 003c " TERMS_OPEN " } }");
+    rig_turn(r, 89 * SEC);
     EXPECT_OPEN(c);
     rig_send(c, "82 { 0001 00 <1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/#> 02"
                 "<a> 00 <b> 00 <c> 00 <d> 00 <e> 00 <f> 00 <g> 00 <h> 00 <i> 00 }");
@@ -87,6 +87,17 @@ Test(limits, every_terms_of_the_open_listener_are_the_protocols)
     (void)rig_events(r);
     rig_send(c, "30 { <1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18> 00 'x' }");
     EXPECT_EVENTS(r, "route #1 1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18=x qos0 id0");
+    rig_free(r);
+}
+
+Test(limits, on_the_open_listener_3_1_1_keeps_alive_as_it_says)
+{
+    struct rig *r = router_new();
+    struct rig_conn *c = rig_dial_on(r, 0, NULL, true);
+    rig_send(c, "10 { <MQTT> 04 02 0000 <a> }");
+    EXPECT_OUT(c, "20 02 00 00");
+    rig_turn(r, 100000 * SEC);
+    EXPECT_OPEN(c);
     rig_free(r);
 }
 

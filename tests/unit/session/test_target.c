@@ -289,7 +289,7 @@ Test(target, what_waits_expires_and_what_is_sent_says_what_is_left)
     EXPECT_EVENTS(r, "done #1 seq1 expired");
     struct rig_conn *again = rig_dial_on(r, 0, NULL, true);
     rig_send(again, OPEN_5KEPT);
-    buf_cut(&again->out, 2 + 3 + 3);
+    buf_cut(&again->out, mqtt_bytes_of("20 { 01 00 { " TERMS_OPEN " } }").len);
     EXPECT_OUT(again, "32 { <a> 0002 { 02 00000008 } 'x' }");
     rig_free(r);
 }
