@@ -18,6 +18,7 @@ struct session_target {
     bool retain; /* likewise */
     bool again;  /* restored: it may have been sent before, and says so with DUP */
     bool released; /* restored after PUBREC */
+    bool burst;    /* one of many that a subscription asked for: bounded apart from what is sent */
     uint32_t identifier_count;
     const uint32_t *identifiers; /* copied */
 };

@@ -28,6 +28,7 @@ struct outgoing {
     uint8_t sent_qos;
     bool retain;
     bool command;  /* its filters are looked for when it is sent */
+    bool burst;    /* see session_target */
     bool dup;      /* it may have been sent before */
     bool again;    /* to be sent again on the new connection */
     bool received; /* QoS 2: PUBREC has come */
@@ -50,6 +51,7 @@ struct kept {
     struct list under_way;  /* sent, in order, not acknowledged */
     uint32_t waiting_count; /* in queue and live, but for commands */
     uint32_t command_count; /* in both */
+    uint32_t burst_count;   /* likewise */
     int64_t waiting_bytes;  /* likewise */
     int64_t next_expiry_us; /* none that waits expires before; CLOCK_NONE: none does */
     uint32_t under_way_count;

@@ -11,10 +11,12 @@
  * waits for nothing but room on the connection.
  *
  * Bounds: session_queue_max messages and session_queue_bytes. When one more comes, those give way
- * that waited longest, QoS 0 first. Commands have a bound of their own and never give way.
+ * that waited longest, QoS 0 first. Commands have a bound of their own and never give way; nor does
+ * what a subscription found retained, which comes all at once: what is beyond its bound is left
+ * out.
  */
 
-enum { DROP_SAID_EVERY_US = CLOCK_MINUTE_US };
+enum { DROP_SAID_EVERY_US = CLOCK_MINUTE_US, BURST_FACTOR = 10 };
 
 struct outgoing *outgoing_new(struct message *m, const struct session_target *t)
 {
@@ -30,6 +32,7 @@ struct outgoing *outgoing_new(struct message *m, const struct session_target *t)
     o->dup = t->again;
     o->received = t->released;
     o->released = t->released;
+    o->burst = t->burst;
     o->identifier_count = t->identifier_count;
     if (identifiers > 0) {
         memcpy(o->identifiers, t->identifiers, identifiers);
@@ -65,6 +68,10 @@ void queue_take(struct kept *k, struct outgoing *o)
         k->command_count--;
         return;
     }
+    if (o->burst) {
+        k->burst_count--;
+        return;
+    }
     k->waiting_count--;
     k->waiting_bytes -= size_of(o);
 }
@@ -80,6 +87,10 @@ static void queue_put(struct kept *k, struct outgoing *o)
         k->command_count++;
         return;
     }
+    if (o->burst) {
+        k->burst_count++;
+        return;
+    }
     k->waiting_count++;
     k->waiting_bytes += size_of(o);
 }
@@ -88,7 +99,7 @@ static struct outgoing *oldest_in(struct list *l)
 {
     LIST_FOREACH (at, l) {
         struct outgoing *o = CONTAINER_OF(at, struct outgoing, link);
-        if (!o->command) {
+        if (!o->command && !o->burst) {
             return o;
         }
     }
@@ -127,8 +138,14 @@ enum err queue_push(struct sessions *all, struct kept *k, struct outgoing *o)
 {
     const struct conf *conf = all->conf;
     enum err e = ERR_OK;
-    while (!o->command && (k->waiting_count >= conf->session_queue_max ||
-                           k->waiting_bytes + size_of(o) > conf->session_queue_bytes)) {
+    if (o->burst && k->burst_count >= conf->session_queue_max * BURST_FACTOR) {
+        say_dropped(k, all->io->now_us());
+        outgoing_end(all, k->number, o, ERR_FULL);
+        return ERR_FULL;
+    }
+    while (!o->command && !o->burst &&
+           (k->waiting_count >= conf->session_queue_max ||
+            k->waiting_bytes + size_of(o) > conf->session_queue_bytes)) {
         if (!drop_oldest(all, k)) {
             break; /* one message larger than the bound is still let through */
         }

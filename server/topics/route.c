@@ -259,6 +259,7 @@ void route_retained(struct topics *t, struct member *m, const struct session_fil
         struct session_target target = {.message = g.messages[i],
                                         .qos = lower(g.messages[i]->qos, f->options & TREE_QOS),
                                         .retain = true,
+                                        .burst = true,
                                         .identifier_count = f->identifier != 0,
                                         .identifiers = &f->identifier};
         sent += send_one(t, m, &target);

@@ -180,6 +180,17 @@ def retained():
         a.put(topic, "", retain=True)
     check("an empty payload deletes", seen("t/r/#"), [])
     check("in the table too", sql("SELECT count(*) FROM retained"), "0")
+    many = 1500 # more than session_queue_max
+    for i in range(many):
+        a.put(f"t/r/many/{i}", "x", qos=0, retain=True)
+    a.put("t/r/many/last", "x", retain=True)
+    b = lasting("bob", "many")
+    b.sub("t/r/many/+", qos=1)
+    check("a subscription gets all that is retained, however many", len({b.take().topic for _ in range(many + 1)}), many + 1)
+    b.leave(expires=0)
+    for i in range(many):
+        a.put(f"t/r/many/{i}", "", qos=0, retain=True)
+    a.put("t/r/many/last", "", retain=True)
     a.leave()
 
 
