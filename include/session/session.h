@@ -60,7 +60,7 @@ struct session_attach {
     const char *client_id;       /* borrowed likewise */
     bool clean_start;
     bool persistent; /* outlives its connection */
-    bool present;    /* the server still has the session in memory: its filters need no loading */
+    bool present;    /* it was there before, with what it kept */
     int64_t expiry_us;
 };
 
@@ -155,10 +155,8 @@ struct session_delivery *session_delivery_new(struct view topic, struct view pay
 
 struct sessions; /* all sessions of all net loops */
 
-/* Any thread. filters: what was stored of a session the server no longer had in memory (copied).
- * present: a stored session was found. status != ERR_OK: refused, "server unavailable". */
-void session_attach_done(struct sessions *all, struct session_ref ref, enum err status,
-                         bool present, const struct session_filter *filters, uint32_t count);
+/* Any thread. status != ERR_OK: refused, "server unavailable". */
+void session_attach_done(struct sessions *all, struct session_ref ref, enum err status);
 /* Any thread. Only sent when one of the session's filters matches the topic; else
  * delivered(ERR_NOT_FOUND). Takes d. A stale ref gives delivered(ERR_CLOSED). */
 void session_deliver(struct sessions *all, struct session_ref ref, struct session_delivery *d);

@@ -154,7 +154,7 @@ static void on_deliver(void *arg, struct session_ref ref, struct session_deliver
 }
 static void on_attach_done(void *arg, struct session_ref ref, enum err status)
 {
-    session_attach_done(((struct server *)arg)->sessions, ref, status, false, NULL, 0);
+    session_attach_done(((struct server *)arg)->sessions, ref, status);
 }
 static void on_usurped(void *arg)
 {

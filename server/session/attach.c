@@ -16,9 +16,6 @@ struct attach_answer {
     struct sessions *all;
     struct session_ref ref;
     enum err status;
-    bool present;
-    uint32_t count;
-    struct session_filter *filters;
 };
 
 /* What was sent to the number while the claim was under way is in the fresh kept: it goes behind
@@ -100,39 +97,18 @@ static void attach_ready(struct session *s)
     timer_update(s);
 }
 
-static void attach_answered(struct session *s, const struct attach_answer *a)
+static void attach_answered(struct session *s, enum err status)
 {
     if (s->state != SESSION_CHECKING || !s->attached) {
         return;
     }
-    if (a->status != ERR_OK) {
-        (void)connect_refuse(s, (enum mqtt_version)s->version, MQTT_SERVER_UNAVAILABLE,
-                             err_words(a->status));
-        return;
-    }
-    enum err e = ERR_OK;
-    if (!s->present && !s->clean_start) {
-        s->present = a->present;
-        e = subscribe_restore(s, a->filters, a->count);
-    }
-    if (e == ERR_OK) {
-        e = connect_accept(s);
-    }
+    enum err e = status == ERR_OK ? connect_accept(s) : status;
     if (e != ERR_OK) {
         (void)connect_refuse(s, (enum mqtt_version)s->version, MQTT_SERVER_UNAVAILABLE,
                              err_words(e));
         return;
     }
     attach_ready(s);
-}
-
-static void attach_answer_free(struct attach_answer *a)
-{
-    for (uint32_t i = 0; i < a->count; i++) {
-        free(a->filters[i].filter);
-    }
-    free(a->filters);
-    free(a);
 }
 
 static void attach_answer_here(struct mail *m)
@@ -144,45 +120,21 @@ static void attach_answer_here(struct mail *m)
         if (s->state == SESSION_ENDED) {
             session_free(s);
         } else {
-            attach_answered(s, a);
+            attach_answered(s, a->status);
         }
     }
-    attach_answer_free(a);
+    free(a);
 }
 
-static enum err copy_filters(struct attach_answer *a, const struct session_filter *filters,
-                             uint32_t count)
+void session_attach_done(struct sessions *all, struct session_ref ref, enum err status)
 {
-    a->filters = count == 0 ? NULL : calloc(count, sizeof(*a->filters));
-    if (count > 0 && a->filters == NULL) {
-        return ERR_NOMEM;
-    }
-    for (; a->count < count; a->count++) {
-        a->filters[a->count] = filters[a->count];
-        a->filters[a->count].filter = strdup(filters[a->count].filter);
-        if (a->filters[a->count].filter == NULL) {
-            return ERR_NOMEM;
-        }
-    }
-    return ERR_OK;
-}
-
-void session_attach_done(struct sessions *all, struct session_ref ref, enum err status,
-                         bool present, const struct session_filter *filters, uint32_t count)
-{
-    struct attach_answer *a = calloc(1, sizeof(*a));
+    struct attach_answer *a = malloc(sizeof(*a));
     if (a == NULL) {
         LOG(LOG_ERROR, "attach_answer_lost", LOG_S("why", "out of memory"),
             LOG_S("effect", "the client is closed at its connect timeout"));
         return;
     }
-    a->all = all;
-    a->ref = ref;
-    a->present = present;
-    a->status = status;
-    if (copy_filters(a, filters, status == ERR_OK ? count : 0) != ERR_OK) {
-        a->status = ERR_NOMEM;
-    }
-    a->mail.run = attach_answer_here;
+    *a = (struct attach_answer){
+        .mail = {.run = attach_answer_here}, .all = all, .ref = ref, .status = status};
     session_post(all, ref.loop, &a->mail);
 }

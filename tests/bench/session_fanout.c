@@ -82,7 +82,7 @@ static int64_t bench_now(void)
 
 static void bench_attach(void *arg, const struct session_attach *a)
 {
-    session_attach_done(arg, a->ref, ERR_OK, false, NULL, 0);
+    session_attach_done(arg, a->ref, ERR_OK);
 }
 
 static enum err bench_publish(void *arg, struct session *s, const struct session_publish *p,

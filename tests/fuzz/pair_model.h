@@ -207,13 +207,13 @@ static inline void pair_on_attach(void *arg, const struct session_attach *a)
         p->waiting[p->waiting_count++] = at;
         return;
     }
-    session_attach_done(&p->rig->all, a->ref, ERR_OK, false, NULL, 0);
+    session_attach_done(&p->rig->all, a->ref, ERR_OK);
 }
 
 static inline void pair_attach_answers(struct pair *p, enum err status)
 {
     for (int i = 0; i < p->waiting_count; i++) {
-        session_attach_done(&p->rig->all, p->attaches[p->waiting[i]].ref, status, false, NULL, 0);
+        session_attach_done(&p->rig->all, p->attaches[p->waiting[i]].ref, status);
     }
     p->waiting_count = 0;
 }

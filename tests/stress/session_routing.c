@@ -155,7 +155,7 @@ static void on_opened(void *arg, const struct session_opened *o)
 static void on_attach(void *arg, const struct session_attach *a)
 {
     (void)arg;
-    session_attach_done(server.sessions, a->ref, ERR_OK, false, NULL, 0);
+    session_attach_done(server.sessions, a->ref, ERR_OK);
 }
 
 static enum err on_publish(void *arg, struct session *s, const struct session_publish *p,

@@ -99,7 +99,7 @@ static inline void server_attach(void *arg, const struct session_attach *a)
     struct server *s = arg;
     atomic_fetch_add(&s->attached, 1);
     if (!s->deferred) {
-        session_attach_done(s->sessions, a->ref, ERR_OK, false, NULL, 0);
+        session_attach_done(s->sessions, a->ref, ERR_OK);
         return;
     }
     CHECK(pthread_mutex_lock(&s->mutex) == 0);
@@ -204,7 +204,7 @@ static inline void server_finish(struct server *s)
     s->attach_count = 0;
     CHECK(pthread_mutex_unlock(&s->mutex) == 0);
     for (int i = 0; i < attach_count; i++) {
-        session_attach_done(s->sessions, attaches[i], ERR_OK, false, NULL, 0);
+        session_attach_done(s->sessions, attaches[i], ERR_OK);
     }
     for (int left = ticket_count; left > 0; left--) {
         int pick = (int)(server_random(s) % (uint64_t)left);

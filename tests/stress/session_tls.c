@@ -95,7 +95,7 @@ static void *jitter(void *arg)
         session_deliver(server.sessions, ref, d);
         session_resume_all(server.sessions);
         session_kick(server.sessions, 100000 + (int32_t)(random >> 20), 0);
-        session_attach_done(server.sessions, ref, ERR_OK, true, NULL, 0);
+        session_attach_done(server.sessions, ref, ERR_OK);
         (void)nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
     }
     return NULL;

@@ -36,9 +36,6 @@ struct rig {
     struct mail *mail_first, **mail_last;
     bool attach_waits; /* the test answers */
     enum err attach_status;
-    bool attach_present;
-    struct session_filter attach_filters[8];
-    uint32_t attach_filter_count;
     struct session_ref last_ref;
     const struct device *last_device; /* borrowed until the answer */
     const char *last_client_id;
@@ -198,8 +195,7 @@ static inline void rig_attach(void *arg, const struct session_attach *a)
     r->last_device = a->device;
     r->last_client_id = a->client_id;
     if (!r->attach_waits) {
-        session_attach_done(&r->all, a->ref, r->attach_status, r->attach_present, r->attach_filters,
-                            r->attach_filter_count);
+        session_attach_done(&r->all, a->ref, r->attach_status);
     }
 }
 

@@ -191,7 +191,7 @@ Test(connect, packets_behind_connect_wait_for_the_attach)
                             " 0002 'x' } c0 00");
     EXPECT_OUT(c, "");
     EXPECT_EVENTS(r, "attach d1/c1 clean");
-    session_attach_done(&r->all, r->last_ref, ERR_OK, false, NULL, 0);
+    session_attach_done(&r->all, r->last_ref, ERR_OK);
     rig_run(r);
     EXPECT_OUT(c, CONNACK_311 " 90 03 0001 01 40 02 0002 d0 00");
     EXPECT_EVENTS(r, "filters c1 1; publish v1/devices/me/telemetry=x qos1 id2");
@@ -210,7 +210,7 @@ Test(connect, a_client_that_talks_much_before_its_connack_is_not_read)
         rig_give(c, ping, 2);
     }
     cr_expect(!c->reading);
-    session_attach_done(&r->all, r->last_ref, ERR_OK, false, NULL, 0);
+    session_attach_done(&r->all, r->last_ref, ERR_OK);
     rig_run(r);
     cr_expect(c->reading);
     cr_expect_eq(c->out.len, 4 + SESSION_HOLD_BYTES);
@@ -232,7 +232,7 @@ Test(connect, a_refused_or_late_attach_is_harmless)
     rig_send(gone, CONNECT_KEPT);
     rig_hang_up(gone);
     EXPECT_EVENTS(r, "attach d1/c1 persistent; detach d1/c1 client");
-    session_attach_done(&r->all, r->last_ref, ERR_OK, true, NULL, 0);
+    session_attach_done(&r->all, r->last_ref, ERR_OK);
     rig_run(r);
     EXPECT_EVENTS(r, "");
     rig_free(r);
@@ -264,8 +264,8 @@ Test(connect, what_the_attach_hook_borrowed_stays_until_it_answers)
             EXPECT_CLOSED(c);
             cr_expect_str_eq(device->name, "d1"); /* ASan watches */
             cr_expect_str_eq(client_id, "c1");
-            session_attach_done(&r->all, ref, ERR_OK, true, NULL, 0);
-            session_attach_done(&r->all, ref, ERR_OK, true, NULL, 0); /* once too often: nothing */
+            session_attach_done(&r->all, ref, ERR_OK);
+            session_attach_done(&r->all, ref, ERR_OK); /* once too often: nothing */
             rig_run(r);
             EXPECT_OUT(c, "");
             rig_free(r);
@@ -273,33 +273,24 @@ Test(connect, what_the_attach_hook_borrowed_stays_until_it_answers)
     }
 }
 
-Test(connect, a_stored_session_is_present_with_its_filters)
+Test(connect, a_kept_session_is_present_with_its_filters_until_a_clean_start)
 {
     struct rig *r = rig_new();
-    r->attach_present = true;
-    char mine[] = "v1/devices/me/rpc/request/+";
-    char others[] = "v1/devices/you/#";
-    char broken[] = "a/#/b";
-    r->attach_filters[0] = (struct session_filter){.filter = mine, .options = 1};
-    r->attach_filters[1] = (struct session_filter){.filter = others, .options = 1};
-    r->attach_filters[2] = (struct session_filter){.filter = broken, .options = 1};
-    r->attach_filter_count = 3;
-    struct rig_conn *c = connected(r, CONNECT_KEPT, "20 02 01 00");
-    cr_expect_eq(c->session->kept->filters.count, 1, "what its type no longer allows is left out");
+    struct rig_conn *c = connected(r, CONNECT_KEPT, CONNACK_311);
+    rig_send(c, "82 { 0001 <v1/devices/me/rpc/request/+> 01 }");
     rig_hang_up(c);
-    /* Now it is in memory: what the hook says is not asked for. */
-    r->attach_filter_count = 0;
-    r->attach_present = false;
+    (void)rig_events(r);
     struct rig_conn *again = rig_dial(r, 1, NULL);
     rig_send(again, CONNECT_KEPT);
     EXPECT_OUT(again, "20 02 01 00");
     cr_expect_eq(again->session->kept->filters.count, 1);
-    EXPECT_EVENTS(r, "detach d1/c1 client persistent; attach d1/c1 persistent present");
+    EXPECT_EVENTS(r, "attach d1/c1 persistent present");
     rig_hang_up(again);
     (void)rig_events(r);
     struct rig_conn *clean = rig_dial(r, 2, NULL);
     rig_send(clean, CONNECT_311);
     EXPECT_OUT(clean, CONNACK_311);
+    cr_expect_eq(clean->session->kept->filters.count, 0);
     EXPECT_EVENTS(r, "forgotten d1/c1; attach d1/c1 clean");
     rig_free(r);
 }

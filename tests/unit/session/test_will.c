@@ -95,7 +95,7 @@ Test(will, a_refused_or_unfinished_connect_has_none)
     struct rig_conn *gone = rig_dial(r, 0, NULL);
     rig_send(gone, "10 { <MQTT> 04 86 003c <c1> <plant/1/up/x> <gone> <token-d1> }");
     rig_hang_up(gone);
-    session_attach_done(&r->all, r->last_ref, ERR_OK, false, NULL, 0);
+    session_attach_done(&r->all, r->last_ref, ERR_OK);
     rig_run(r);
     cr_expect_null(strstr(rig_events(r), "will"));
     rig_free(r);
