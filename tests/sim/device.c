@@ -25,6 +25,8 @@ struct dev *device_make(int id)
     d->persistent = sim_chance(500);
     d->clean_start = !d->persistent || sim_chance(200);
     d->answers = sim_chance(850);
+    d->loose = !d->same_content && sim_chance(300) ? (int)sim_random(400) : 0;
+    d->twice = sim_chance(300) ? (int)sim_random(1000) : 0;
     d->window = (uint32_t)sim_between(1, DEVICE_WINDOW_MAX);
     d->pause_us = sim_between(100000, 1500000);
     d->left = (uint32_t)sim_between(20, 90);
@@ -62,6 +64,9 @@ static uint16_t free_packet_id(struct dev *d)
         for (uint32_t i = 0; i < d->flight_count; i++) {
             used = used || d->flight[i]->packet_id == id;
         }
+        for (uint32_t i = 0; i < d->releasing_count; i++) {
+            used = used || d->releasing[i] == id;
+        }
     }
     d->last_packet_id = id;
     return id;
@@ -71,6 +76,7 @@ static void send_message(struct dev *d, struct dev_message *m, bool dup)
 {
     struct packet *p = packet_new(PACKET_PUBLISH);
     p->packet_id = m->packet_id;
+    p->qos = m->qos;
     p->dup = dup;
     p->payload = world_text(m->payload, strlen(m->payload));
     static const char *const topics[] = {[DEV_TELEMETRY] = "v1/devices/me/telemetry",
@@ -99,10 +105,15 @@ static struct dev_message *next_unsent(const struct dev *d)
 
 void device_send(struct dev *d)
 {
-    while (d->online && d->flight_count < d->window) {
+    while (d->online && d->flight_count + d->releasing_count < d->window) {
         struct dev_message *m = next_unsent(d);
         if (m == NULL) {
             return;
+        }
+        if (m->qos == 0) {
+            send_message(d, m, false);
+            d->unacked--;
+            continue;
         }
         m->packet_id = free_packet_id(d);
         d->flight[d->flight_count++] = m;
@@ -114,6 +125,7 @@ struct dev_message *device_keep(struct dev *d, enum dev_message_kind kind)
 {
     struct dev_message *m = world_alloc(sizeof(*m));
     m->kind = kind;
+    m->qos = 1;
     *d->last = m;
     d->last = &m->next;
     d->unacked++;
@@ -129,6 +141,27 @@ void device_acknowledged(struct dev *d, struct dev_message *m, bool ok)
     readings_acknowledged(d, m, ok);
 }
 
+static void send_release(struct dev *d, uint16_t packet_id)
+{
+    struct packet *p = packet_new(PACKET_PUBREL);
+    p->packet_id = packet_id;
+    conn_send_up(d->conn, p);
+}
+
+static void take_pubcomp(struct dev *d, const struct packet *p)
+{
+    for (uint32_t i = 0; i < d->releasing_count; i++) {
+        if (d->releasing[i] == p->packet_id) {
+            d->releasing_count--;
+            memmove(&d->releasing[i], &d->releasing[i + 1],
+                    (d->releasing_count - i) * sizeof(d->releasing[0]));
+            device_send(d);
+            return;
+        }
+    }
+    sim_violation("PUBCOMP answers a PUBREL", "d%d: %u", d->id, p->packet_id);
+}
+
 static void take_puback(struct dev *d, const struct packet *p)
 {
     struct dev_message *m = d->flight_count == 0 ? NULL : d->flight[0];
@@ -136,8 +169,16 @@ static void take_puback(struct dev *d, const struct packet *p)
         sim_violation("acknowledgements in order", "d%d: PUBACK %u, but %u is the oldest", d->id,
                       p->packet_id, m == NULL ? 0 : m->packet_id);
     }
+    if ((p->kind == PACKET_PUBREC) != (m->qos == 2)) {
+        sim_violation("acknowledgements in order", "d%d: %u is acknowledged as another QoS", d->id,
+                      p->packet_id);
+    }
     d->flight_count--;
     memmove(d->flight, d->flight + 1, d->flight_count * sizeof(struct dev_message *));
+    if (p->kind == PACKET_PUBREC && p->ok) {
+        d->releasing[d->releasing_count++] = p->packet_id;
+        send_release(d, p->packet_id);
+    }
     device_acknowledged(d, m, p->ok);
     device_send(d);
 }
@@ -269,6 +310,9 @@ static void take_connack(struct dev *d, const struct packet *p)
     for (uint32_t i = 0; i < d->flight_count; i++) {
         send_message(d, d->flight[i], true);
     }
+    for (uint32_t i = 0; i < d->releasing_count; i++) {
+        send_release(d, d->releasing[i]);
+    }
     device_send(d);
 }
 
@@ -283,7 +327,11 @@ void device_receive(struct conn *c, const struct packet *p)
         take_connack(d, p);
         break;
     case PACKET_PUBACK:
+    case PACKET_PUBREC:
         take_puback(d, p);
+        break;
+    case PACKET_PUBCOMP:
+        take_pubcomp(d, p);
         break;
     case PACKET_PUBLISH:
         take_publish(d, p);
@@ -294,6 +342,7 @@ void device_receive(struct conn *c, const struct packet *p)
     case PACKET_CONNECT:
     case PACKET_SUBSCRIBE:
     case PACKET_SUBACK:
+    case PACKET_PUBREL:
         break;
     }
 }

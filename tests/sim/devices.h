@@ -29,6 +29,7 @@ struct dev_message {
     struct dev_message *next;
     enum dev_message_kind kind;
     uint16_t packet_id; /* 0: not under way */
+    uint8_t qos;        /* 0: nobody answers, and it may get lost */
     uint32_t sends;
     bool acked, by_http;
     int64_t not_before_us;
@@ -47,6 +48,7 @@ struct dev {
     int id;
     /* how it is */
     bool own_time, same_content, persistent, clean_start, lowest_ids, answers;
+    int loose, twice; /* permille of its readings with QoS 0 and 2 */
     uint32_t window;
     int64_t pause_us; /* between readings */
     uint32_t left;    /* readings still to make */
@@ -62,6 +64,8 @@ struct dev {
     struct dev_message *first, **last;             /* all of the run */
     struct dev_message *flight[DEVICE_WINDOW_MAX]; /* sent, not acknowledged; in order of sending */
     uint32_t flight_count;
+    uint16_t releasing[DEVICE_WINDOW_MAX]; /* QoS 2: PUBREC has come, PUBCOMP has not */
+    uint32_t releasing_count;
     uint16_t last_packet_id;
     uint32_t unacked;
     struct dev_sample **samples; /* all, in order of making */

@@ -14,6 +14,9 @@ enum packet_kind {
     PACKET_SUBACK,
     PACKET_PUBLISH,
     PACKET_PUBACK, /* ok: stored; else refused for good */
+    PACKET_PUBREC, /* likewise; then PUBREL and PUBCOMP, unless refused */
+    PACKET_PUBREL,
+    PACKET_PUBCOMP,
     PACKET_CLOSE,
 };
 
@@ -22,7 +25,8 @@ struct packet {
     struct packet *next;
     struct conn *conn;
     enum packet_kind kind;
-    uint16_t packet_id;
+    uint16_t packet_id; /* 0: QoS 0 */
+    uint8_t qos;
     bool dup, ok, present;
     bool clean_start, persistent; /* CONNECT */
     char topic[64];

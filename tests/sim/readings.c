@@ -143,6 +143,7 @@ static struct dev_message *make_telemetry(struct dev *d)
         m->samples[i].ts_us = d->own_time ? device_time(d) : CLOCK_NONE;
         fill_sample(d, &m->samples[i]);
     }
+    m->qos = sim_chance(d->loose) ? 0 : sim_chance(d->twice) ? 2 : 1;
     write_payload(d, m);
     know_samples(d, m);
     return m;
@@ -152,6 +153,7 @@ struct dev_message *device_message_for_http(struct dev *d)
 {
     struct dev_message *m = make_telemetry(d);
     m->by_http = true;
+    m->qos = 1; /* it is answered */
     return m;
 }
 
@@ -430,7 +432,7 @@ void readings_complete(struct dev *d)
         const struct dev_sample *s = d->samples[i];
         const struct dev_sample *first = find_sample(d, s, s->ts_us == CLOCK_NONE);
         int rows = d->same_content ? s->rows : first->rows;
-        if (rows == 0) {
+        if (rows == 0 && s->message->qos > 0) {
             sim_violation("everything arrives", "d%d: %s", d->id, s->message->payload);
         }
     }

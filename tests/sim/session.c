@@ -15,7 +15,7 @@
 #include "checks.h"
 #include "session_fake.h"
 
-enum { STALLED_CHECK_MS = 1000 };
+enum { STALLED_CHECK_MS = 1000, RECEIVED_MAX = 64 };
 
 struct outgoing {
     struct outgoing *next;
@@ -27,6 +27,8 @@ struct outgoing {
 struct kept {
     bool subscribed;
     bool persistent;
+    uint16_t received[RECEIVED_MAX]; /* QoS 2: handed on, PUBREL has not come */
+    int received_count;
     struct outgoing *first, **last;
     uint16_t last_id;
 };
@@ -38,7 +40,7 @@ struct ack {
     struct net *net;
     struct session *session; /* NULL: its connection went */
     int loop;
-    enum packet_kind kind; /* PUBACK or SUBACK */
+    enum packet_kind kind; /* PUBACK, PUBREC or SUBACK */
     uint16_t packet_id;
     enum err status;
     bool done;
@@ -233,10 +235,34 @@ static void delivery_acknowledged(struct net *n, struct session *s, uint16_t pac
 
 /* ---- the end of a session's connection ---- */
 
+static bool received_has(const struct kept *k, uint16_t id)
+{
+    for (int i = 0; i < k->received_count; i++) {
+        if (k->received[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void received_remove(struct kept *k, uint16_t id)
+{
+    for (int i = 0; i < k->received_count; i++) {
+        if (k->received[i] == id) {
+            k->received[i] = k->received[--k->received_count];
+            return;
+        }
+    }
+}
+
+/* What was not committed is taken again when it comes again. */
 static void acks_orphan(struct session *s)
 {
     while (s->first != NULL) {
         struct ack *a = s->first;
+        if (a->kind == PACKET_PUBREC && !a->done) {
+            received_remove(s->kept, a->packet_id);
+        }
         s->first = a->next;
         a->session = NULL;
         if (a->done) {
@@ -398,6 +424,9 @@ static void acks_flush(struct net *n, struct session *s)
         struct packet *p = packet_new(a->kind);
         p->packet_id = a->packet_id;
         p->ok = a->status == ERR_OK;
+        if (a->kind == PACKET_PUBREC && !p->ok) {
+            received_remove(s->kept, a->packet_id); /* a refusal ends the exchange */
+        }
         conn_send_down(s->conn, p);
         s->first = a->next;
         if (s->first == NULL) {
@@ -470,24 +499,46 @@ static void ack_push(struct net *n, struct session *s, struct ack *a)
 
 static bool take_publish(struct net *n, struct session *s, const struct packet *p)
 {
-    struct ack *a = ack_new(n, s, PACKET_PUBACK, p->packet_id);
+    struct ack *a = p->qos == 0
+                        ? NULL
+                        : ack_new(n, s, p->qos == 2 ? PACKET_PUBREC : PACKET_PUBACK, p->packet_id);
+    if (p->qos == 2 && received_has(s->kept, p->packet_id)) {
+        ack_push(n, s, a); /* its turn is behind the first one's */
+        return true;
+    }
     const struct session_publish publish = {.topic = view_str(p->topic),
                                             .payload = view_str(p->payload),
-                                            .qos = 1,
+                                            .qos = p->qos,
                                             .dup = p->dup,
                                             .packet_id = p->packet_id,
                                             .received_at_us = clock_wall_us()};
     counter_message_received(1);
-    enum err e = gate_publish(n->gates[s->ref.loop], s, &publish, &a->ticket);
+    enum err e = gate_publish(n->gates[s->ref.loop], s, &publish, a == NULL ? NULL : &a->ticket);
     if (e == ERR_FULL) {
         counter_message_received(-1);
         free(a);
         s->held = true;
         return false;
     }
-    CHECK(e == ERR_OK);
-    ack_push(n, s, a);
+    CHECK(e == ERR_OK || a == NULL);
+    if (p->qos == 2) {
+        CHECK(s->kept->received_count < RECEIVED_MAX);
+        s->kept->received[s->kept->received_count++] = p->packet_id;
+    }
+    if (a != NULL) {
+        ack_push(n, s, a);
+    } else if (e != ERR_OK) {
+        counter_message_received(-1);
+    }
     return true;
+}
+
+static void take_pubrel(struct session *s, const struct packet *p)
+{
+    received_remove(s->kept, p->packet_id);
+    struct packet *done = packet_new(PACKET_PUBCOMP);
+    done->packet_id = p->packet_id;
+    conn_send_down(s->conn, done);
 }
 
 static void take_subscribe(struct net *n, struct session *s, const struct packet *p)
@@ -532,12 +583,17 @@ static bool take_packet(struct net *n, struct conn *c, const struct packet *p)
     case PACKET_PUBACK:
         delivery_acknowledged(n, s, p->packet_id);
         break;
+    case PACKET_PUBREL:
+        take_pubrel(s, p);
+        break;
     case PACKET_CLOSE:
         session_close(n, s, false);
         break;
     case PACKET_CONNECT:
     case PACKET_CONNACK:
     case PACKET_SUBACK:
+    case PACKET_PUBREC:
+    case PACKET_PUBCOMP:
         break;
     }
     return true;
