@@ -71,7 +71,7 @@ static bool tls_protocol(SSL_CTX *tls)
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
                                  SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(tls, TLS_TICKET_LIFE_S);
     SSL_CTX_set_max_cert_list(tls, TLS_CHAIN_BYTES);
@@ -85,9 +85,27 @@ static bool tls_protocol(SSL_CTX *tls)
            SSL_CTX_set_session_id_context(tls, context, sizeof(context) - 1) == 1;
 }
 
+/* RFC 8446 section 4.4.2: a root need not be sent. A device that does not have it does not trust
+ * it either, and pays for its bytes with each full handshake. */
+static bool tls_leave_out_roots(SSL_CTX *tls)
+{
+    STACK_OF(X509) *chain = NULL;
+    STACK_OF(X509) *sent = sk_X509_new_null();
+    bool ok = sent != NULL && SSL_CTX_get0_chain_certs(tls, &chain) == 1;
+    for (int i = 0; ok && i < sk_X509_num(chain); i++) {
+        X509 *cert = sk_X509_value(chain, i);
+        bool is_root = (X509_get_extension_flags(cert) & EXFLAG_SS) != 0;
+        ok = is_root || sk_X509_push(sent, cert) > 0;
+    }
+    ok = ok && SSL_CTX_set1_chain(tls, sk_X509_num(sent) == 0 ? NULL : sent) == 1;
+    sk_X509_free(sent);
+    return ok;
+}
+
 static enum err tls_identity(SSL_CTX *tls, const struct conf *conf)
 {
-    if (SSL_CTX_use_certificate_chain_file(tls, conf->device_tls_cert) != 1) {
+    if (SSL_CTX_use_certificate_chain_file(tls, conf->device_tls_cert) != 1 ||
+        !tls_leave_out_roots(tls)) {
         return tls_failed("read device_tls_cert", conf->device_tls_cert);
     }
     if (SSL_CTX_use_PrivateKey_file(tls, conf->device_tls_key, SSL_FILETYPE_PEM) != 1) {

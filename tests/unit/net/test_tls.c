@@ -107,6 +107,32 @@ Test(tls, the_suite_is_the_cheapest_for_both, .timeout = 60)
     echo_stop(&e);
 }
 
+static void append(const char *path, const char *more)
+{
+    char bytes[8192];
+    FILE *from = fopen(more, "r");
+    FILE *to = fopen(path, "a");
+    cr_assert(from != NULL && to != NULL);
+    size_t len = fread(bytes, 1, sizeof(bytes), from);
+    cr_assert_eq(fwrite(bytes, 1, len, to), len);
+    (void)fclose(from);
+    (void)fclose(to);
+}
+
+Test(tls, the_root_is_not_sent_although_it_is_in_the_file, .timeout = 60)
+{
+    struct echo e;
+    echo_init(&e);
+    append(e.cert, e.ca);
+    echo_start(&e);
+    struct caller c;
+    caller_init(&c, &e, NULL);
+    cr_assert(caller_dials(&c, &e, NULL) && caller_says(&c, "x\n", "x\n"));
+    cr_expect_eq(sk_X509_num(SSL_get_peer_cert_chain(c.ssl)), 1, "the server's own certificate");
+    caller_fini(&c);
+    echo_stop(&e);
+}
+
 Test(tls, a_certificate_that_does_not_verify_fails_the_handshake, .timeout = 60)
 {
     struct echo e;
