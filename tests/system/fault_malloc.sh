@@ -7,8 +7,9 @@
 . "$(dirname "${BASH_SOURCE[0]}")/parts/fault.sh"
 refuse_for=10 devices=100 orders=$SIGNALBOX_TEST_DIR/malloc.orders shim=$SIGNALBOX_TEST_DIR/malloc_shim.so
 full && refuse_for=120
+fault_undo() { kill "${GREEDY_PID:-}" 2>/dev/null; }
 
-! grep -q __asan_init "$SIGNALBOX_BIN" || skip "a sanitized server has a malloc of its own"
+! sanitized || skip "a sanitized server has a malloc of its own"
 gcc -O2 -D_GNU_SOURCE -shared -fPIC -o "$shim" "$PARTS/malloc_shim.c" || skip "there is no gcc, or the C library is not glibc"
 refuse_one_of() { python3 -c 'import struct, sys; open(sys.argv[1], "r+b").write(struct.pack("=Q", int(sys.argv[2])))' "$orders" "$1"; }
 refused() { python3 -c 'import struct, sys; print(struct.unpack("=QQ", open(sys.argv[1], "rb").read())[1])' "$orders"; }

@@ -1,10 +1,8 @@
 # With a spool, acknowledgements go on while PostgreSQL is away, and nothing is lost, doubled or altered: PostgreSQL stopped
-# twice, the server killed during the first outage, half of the samples without a time of their own.
-# Short: outages of 8 and 4 s; with SIGNALBOX_FULL=1 the first lasts ten minutes (figure A5).
+# twice, for 8 and 4 s, the server killed during the first outage, half of the samples without a time of their own.
 # shellcheck shell=bash source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 outage=8
-[[ ${SIGNALBOX_FULL:-} == 1 ]] && outage=600
 seconds=$((outage + 25))
 start_postgres
 start_server "spool_dir=$TEST_VAR/spool" spool_after=1s

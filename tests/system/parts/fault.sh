@@ -23,6 +23,7 @@ MOMENTS=$SIGNALBOX_TEST_DIR/moments
 SPOOL=(spool_dir=)
 [[ ${SIGNALBOX_SPOOL:-} != 1 ]] || SPOOL=("spool_dir=$TEST_VAR/spool" spool_after=1s)
 full() { [[ ${SIGNALBOX_FULL:-} == 1 ]]; }
+sanitized() { grep -q __asan_init "$SIGNALBOX_BIN"; } # its memory says nothing
 
 figure() { printf '%-58s %s\n' "$1" "$2"; }
 # From A to B (moments): how much a counter of /metrics grew, by what the watch saw of it within that time.

@@ -49,5 +49,5 @@ memcg_peak_mib() {
 }
 memcg_end() {
     cleanup
-    [[ -z $MEMCG ]] || rmdir "$MEMCG"
+    [[ ! -d $MEMCG ]] || rmdir "$MEMCG"
 }
