@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/view.h"
@@ -17,6 +18,7 @@ struct arena {
     struct arena_chunk *chunk;
     size_t used_bytes; /* of all chunks */
     size_t limit_bytes;
+    bool patient; /* memory is waited for: see patience.h. Set after arena_init() */
 };
 
 void arena_init(struct arena *a, size_t limit_bytes);

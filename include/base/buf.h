@@ -21,6 +21,7 @@ struct buf {
     size_t cap;
     size_t limit;
     enum err err;
+    bool patient; /* memory is waited for: see patience.h. Set after buf_init() */
 };
 
 void buf_init(struct buf *b, size_t limit_bytes);

@@ -4,7 +4,8 @@
  *
  * Ownership: ops_new() to batch_append() or ops_free(). Texts and bytes are copied.
  * Threads:   one at a time.
- * Errors:    sticky; ops_err() says whether an append failed for memory, and so does the batch.
+ * Errors:    sticky; ops_err() says whether an append went over a limit, and so does the batch.
+ *            Memory is waited for: what is gathered here has happened.
  * Limits:    20 parameters a statement, 512 MiB of parameters, and as much in each array.
  */
 #pragma once
@@ -27,8 +28,8 @@ enum ops_flag {
     OPS_IMPATIENT = 2, /* while messages go to the spool it does not wait */
 };
 
-NODISCARD struct ops *ops_new(void);
-void ops_free(struct ops *o); /* its tickets are told ERR_CLOSED; NULL is fine */
+NODISCARD struct ops *ops_new(void); /* never NULL: see patience.h */
+void ops_free(struct ops *o);        /* its tickets are told ERR_CLOSED; NULL is fine */
 enum err ops_err(const struct ops *o);
 size_t ops_bytes(const struct ops *o); /* about what it holds */
 

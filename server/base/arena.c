@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/patience.h"
+
 enum { ARENA_ALIGN = 16, ARENA_FIRST = 4096, ARENA_LARGEST = 1 << 20 };
 
 struct arena_chunk {
@@ -56,7 +58,8 @@ static struct arena_chunk *arena_grow(struct arena *a, size_t len)
     if (a->used_bytes > a->limit_bytes || want > a->limit_bytes - a->used_bytes) {
         return NULL;
     }
-    struct arena_chunk *c = malloc(sizeof(*c) + want);
+    struct arena_chunk *c =
+        a->patient ? patient_realloc(NULL, sizeof(*c) + want) : malloc(sizeof(*c) + want);
     if (c == NULL) {
         return NULL;
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/patience.h"
 
 void buf_init(struct buf *b, size_t limit_bytes)
 {
@@ -14,7 +15,7 @@ void buf_init(struct buf *b, size_t limit_bytes)
 void buf_fini(struct buf *b)
 {
     free(b->data);
-    *b = (struct buf){.limit = b->limit};
+    *b = (struct buf){.limit = b->limit, .patient = b->patient};
 }
 
 void buf_clear(struct buf *b)
@@ -49,7 +50,7 @@ uint8_t *buf_room(struct buf *b, size_t len)
                 cap > b->limit - cap / 2 ? b->limit : cap + cap / 2; /* need is within the limit */
         }
         cap = cap > b->limit ? b->limit : cap;
-        uint8_t *data = realloc(b->data, cap);
+        uint8_t *data = b->patient ? patient_realloc(b->data, cap) : realloc(b->data, cap);
         if (data == NULL) {
             b->err = ERR_NOMEM;
             return NULL;
@@ -161,6 +162,6 @@ char *buf_take_str(struct buf *b)
     }
     *room = '\0';
     char *s = (char *)b->data;
-    *b = (struct buf){.limit = b->limit};
+    *b = (struct buf){.limit = b->limit, .patient = b->patient};
     return s;
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/log.h"
+#include "base/patience.h"
 #include "ingest/internal.h"
 
 /*
@@ -86,8 +87,7 @@ static void commit_run(struct mail *mail)
 
 void ingest_commit(struct ingest *in, struct ops *o)
 {
-    struct commit_mail *m = malloc(sizeof(*m));
-    CHECK(m != NULL);
+    struct commit_mail *m = patient_calloc(sizeof(*m));
     *m = (struct commit_mail){.mail = {.run = commit_run}, .in = in, .ops = o};
     loop_post(in->loop, &m->mail);
 }

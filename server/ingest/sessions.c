@@ -1,9 +1,9 @@
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/emit_json.h"
+#include "base/patience.h"
 #include "ingest/internal.h"
 
 /*
@@ -11,8 +11,6 @@
  * became of deliveries. Each is mail to the core's thread. What is stored of a session is not of
  * this module: see topics.
  */
-
-enum { PATIENCE_MS = 100 };
 
 /* One letter for everything that happens to a session. */
 struct session_mail {
@@ -22,19 +20,6 @@ struct session_mail {
     struct session_ref ref;
     char client_id[];
 };
-
-/* For what nobody tells a second time and nobody can be refused for, such as the end of a session:
- * memory is waited for, and only when there is none for long the process ends. */
-static void *patient_calloc(size_t size)
-{
-    void *p = calloc(1, size);
-    for (int i = 0; p == NULL && i < PATIENCE_MS; i++) {
-        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-        p = calloc(1, size);
-    }
-    CHECK(p != NULL);
-    return p;
-}
 
 /* must: NULL is no answer. */
 static struct session_mail *session_mail_new(struct ingest *in, const struct device *device,

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/patience.h"
 #include "store/batch_internal.h"
 
 enum { OPS_LIMIT = 512 << 20 };
@@ -107,11 +108,12 @@ struct ops_array *ops_array(struct ops *o, enum ops_type type)
     static const uint32_t oids[] = {[OPS_BOOL] = 16, [OPS_INT4] = 23,  [OPS_INT8] = 20,
                                     [OPS_TEXT] = 25, [OPS_BYTEA] = 17, [OPS_TIME] = 1184};
     struct ops_array *a = arena_zalloc(&o->arena, sizeof(*a));
-    CHECK(a != NULL); /* without memory for so little nothing can go on; a restart loses nothing */
+    CHECK(a != NULL);
     a->type = type;
     a->next = o->arrays;
     o->arrays = a;
     buf_init(&a->bytes, OPS_LIMIT);
+    a->bytes.patient = true;
     /* dimensions, nulls (PostgreSQL looks for itself), type, length, lower bound */
     const uint32_t head[] = {1, 0, oids[type], 0, 1};
     for (size_t i = 0; i < COUNT_OF(head); i++) {
@@ -165,13 +167,12 @@ void ops_array_bytes(struct ops_array *a, struct view v)
 
 struct ops *ops_new(void)
 {
-    struct ops *o = calloc(1, sizeof(*o));
-    if (o == NULL) {
-        return NULL;
-    }
+    struct ops *o = patient_calloc(sizeof(*o));
     o->last = &o->first;
     arena_init(&o->arena, OPS_LIMIT);
+    o->arena.patient = true;
     buf_init(&o->tickets, OPS_LIMIT);
+    o->tickets.patient = true;
     return o;
 }
 

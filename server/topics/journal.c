@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/patience.h"
 #include "topics/budget.h"
 
 enum { COMMIT_LIMIT = 1 << 30, IDENTIFIER_TEXT = 12 };
@@ -137,11 +138,12 @@ static struct ops *journal_ops(struct journal *j)
 {
     if (j->ops == NULL) {
         j->ops = ops_new();
-        j->commit = calloc(1, sizeof(*j->commit));
-        CHECK(j->ops != NULL && j->commit != NULL);
+        j->commit = patient_calloc(sizeof(*j->commit));
         j->commit->journal = j;
         buf_init(&j->commit->messages, COMMIT_LIMIT);
         buf_init(&j->commit->numbers, COMMIT_LIMIT);
+        j->commit->messages.patient = true;
+        j->commit->numbers.patient = true;
         j->serial++;
     }
     return j->ops;
@@ -250,6 +252,7 @@ static void put_identifiers(struct ops_array *column, const struct session_targe
 {
     struct buf text;
     buf_init(&text, 16 + (size_t)t->identifier_count * IDENTIFIER_TEXT);
+    text.patient = true;
     buf_put_u8(&text, '{');
     for (uint32_t i = 0; i < t->identifier_count; i++) {
         buf_printf(&text, "%s%u", i == 0 ? "" : ",", t->identifiers[i]);

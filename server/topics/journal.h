@@ -8,8 +8,7 @@
  * Threads:   the home loop's; the commit comes back to it by mail.
  * Order:     within a turn messages come before the queues that name them, and those before what
  *            takes them out again; sessions come first, in the order of the calls.
- * Errors:    without memory nothing can go on (CHECK): the database is the truth, and a restart
- *            loses nothing that was acknowledged.
+ * Errors:    memory is waited for (patience.h): what is gathered here has happened already.
  */
 #pragma once
 
