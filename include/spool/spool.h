@@ -85,8 +85,8 @@ struct spool_read {
  * will come from the earlier ones: a segment may end after its last records were handed out. */
 void spool_read_init(struct spool_read *r, size_t max_bytes);
 void spool_read(struct spool *s, struct spool_read *r);
-/* Walks r->bytes: at starts as 0. False: no more. */
-bool spool_next(const struct spool_read *r, size_t *at, struct view *ret_bytes);
+/* Walks records that were read, or put: at starts as 0. False: no more. */
+bool spool_next(const struct buf *records, size_t *at, struct view *ret_bytes);
 /* Everything in this segment is committed: the file goes. The newest segment is closed first, so
  * that the next append opens another; not while a read is under way, which may be of it. Does not
  * remove what was not read yet: when something was appended meanwhile the segment is only closed,

@@ -12,13 +12,21 @@
 /*
  * What happens while PostgreSQL is away, if a spool is configured:
  *
- *   direct -> recalling   the writer has failed for `spool_after`: it is asked for its batches back
- *   recalling -> spooling all batches are back. They are held, to be committed first when
- * PostgreSQL returns; their telemetry and all that waits in memory goes to the spool, which
- * acknowledges it spooling -> draining  the held batches are committed. The spool is read back in
- * order, through the rules and into batches like any message; what devices send meanwhile goes
- * behind it into the spool draining -> handover  the reader has caught up: what comes now waits in
- * memory until the last group was read handover -> direct
+ * direct -> recalling: the writer has failed for `spool_after`; it is asked for its batches back.
+ *
+ * recalling -> spooling: all batches are back. They are held, to be committed first when PostgreSQL
+ * returns; their telemetry and all that waits in memory goes to the spool, which acknowledges it.
+ *
+ * spooling -> draining: the held batches are committed. The spool is read back in order, through
+ * the rules and into batches like any message; what devices send meanwhile goes behind it into the
+ * spool.
+ *
+ * draining -> handover: the reader has caught up. What comes now waits in memory until the last
+ * group was read. Groups that the spool has no room for take the same way without having been in
+ * it, and are acknowledged by their commit: a full disk keeps nobody waiting for a database that is
+ * there.
+ *
+ * handover -> direct: all of it is on its way.
  *
  * A message can be in a held batch and in the spool: its samples are recognised by their identity.
  * After a crash everything in the spool is read again, for the same reason. A sample without a time
@@ -80,6 +88,8 @@ struct spooling {
                                none */
     uint64_t ended_before;  /* the same, of the segment before the one that is read */
     uint64_t in_core;       /* messages read back and not yet committed */
+    struct group *refused, **refused_last;    /* handover: the spool has no room for them. Their
+                                                 records are on their way to the database */
     struct ingest_message *live, **live_last; /* handover: what devices sent meanwhile */
 };
 
@@ -131,14 +141,20 @@ static void group_back(struct mail *m)
     group_next(sp);
 }
 
+static void group_answer(struct group *g, enum err e)
+{
+    struct ticket **tickets = (struct ticket **)(void *)g->tickets.data;
+    for (size_t i = 0; i < g->tickets.len / sizeof(struct ticket *); i++) {
+        ticket_drop(tickets[i], e);
+    }
+}
+
 /* On the spool's thread: durable, so it may be acknowledged. */
 static void group_done(struct spool_write *w)
 {
     struct group *g = CONTAINER_OF(w, struct group, write);
-    size_t count = w->status == ERR_OK ? g->tickets.len / sizeof(struct ticket *) : 0;
-    struct ticket **tickets = (struct ticket **)(void *)g->tickets.data;
-    for (size_t i = 0; i < count; i++) {
-        ticket_drop(tickets[i], ERR_OK);
+    if (w->status == ERR_OK) {
+        group_answer(g, ERR_OK);
     }
     loop_post(g->in->loop, &g->back);
 }
@@ -297,7 +313,7 @@ static void held_push(struct spooling *sp, struct core_batch *cb)
 
 static void held_submit(struct spooling *sp)
 {
-    if (sp->held != NULL && !sp->held_under_way) {
+    if (sp->held != NULL && !sp->held_under_way && !sp->in->stopping) {
         sp->held_under_way = true;
         sp->in->submitted++;
         writer_submit(sp->in->writer, sp->held->batch);
@@ -366,6 +382,18 @@ void spooling_recalled(struct ingest *in, struct core_batch *cb)
     recall_check(sp);
 }
 
+static void refused_check(struct spooling *sp)
+{
+    while (sp->refused != NULL && sp->in_core == 0) {
+        struct group *g = sp->refused;
+        sp->refused = g->next;
+        sp->refused_last = sp->refused == NULL ? &sp->refused : sp->refused_last;
+        group_answer(g, ERR_OK);
+        core_give_back(sp->in, g->messages, g->bytes);
+        group_free(g);
+    }
+}
+
 void spooling_committed(struct ingest *in, struct core_batch *cb)
 {
     struct spooling *sp = in->spooling;
@@ -374,6 +402,7 @@ void spooling_committed(struct ingest *in, struct core_batch *cb)
     }
     CHECK(sp->in_core >= cb->spooled);
     sp->in_core -= cb->spooled;
+    refused_check(sp);
     if (sp->held == cb) {
         sp->held = cb->next_free;
         sp->held_last = sp->held == NULL ? &sp->held : sp->held_last;
@@ -436,12 +465,39 @@ static void record_take(struct spooling *sp, struct view bytes)
     device_drop(d);
 }
 
+/* The database is back and has all that the spool had, but the disk takes no more: what waits for
+ * it would wait as long as the disk is full. It goes where the spool's records go, behind the last
+ * of them, and is acknowledged when it is committed. */
+static void refused_take(struct spooling *sp)
+{
+    while (sp->ready != NULL) {
+        struct group *g = sp->ready;
+        sp->ready = g->next;
+        g->next = NULL;
+        *sp->refused_last = g;
+        sp->refused_last = &g->next;
+        struct view bytes;
+        size_t at = 0;
+        while (spool_next(&g->write.records, &at, &bytes)) {
+            record_take(sp, bytes);
+        }
+    }
+    sp->ready_last = &sp->ready;
+    gate_flush_now(sp->gate);
+}
+
 static void handover_check(struct spooling *sp)
 {
     /* A read under way may hold the last records: the spool counts them as read before we have
      * them. */
-    bool quiet = !sp->reading && sp->open == NULL && sp->ready == NULL;
-    if (sp->mode != SPOOLING_HANDOVER || !quiet || spool_has_unread(sp->spool)) {
+    if (sp->mode != SPOOLING_HANDOVER || sp->reading || spool_has_unread(sp->spool)) {
+        return;
+    }
+    if (sp->write_failed) {
+        group_close(sp);
+        refused_take(sp);
+    }
+    if (sp->open != NULL || sp->ready != NULL) {
         return;
     }
     sp->behind = false;
@@ -458,7 +514,7 @@ static void read_back(struct mail *m)
     }
     struct view bytes;
     size_t at = 0;
-    while (spool_next(&sp->read, &at, &bytes)) {
+    while (spool_next(&sp->read.bytes, &at, &bytes)) {
         record_take(sp, bytes);
     }
     gate_flush_now(sp->gate); /* runs after this mail, before anything posted later */
@@ -585,6 +641,7 @@ enum err spooling_new(struct ingest *in)
     sp->held_last = &sp->held;
     sp->live_last = &sp->live;
     sp->ready_last = &sp->ready;
+    sp->refused_last = &sp->refused;
     spool_read_init(&sp->read, READ_BYTES);
     CHECK(getrandom(&sp->run, sizeof(sp->run), 0) == (ssize_t)sizeof(sp->run));
     sp->gate = gate_new(in, NULL);
@@ -611,6 +668,16 @@ void spooling_stop(struct ingest *in)
     }
 }
 
+static void groups_end(struct group *g)
+{
+    while (g != NULL) {
+        struct group *next = g->next;
+        group_answer(g, ERR_CLOSED);
+        group_free(g);
+        g = next;
+    }
+}
+
 void spooling_free(struct ingest *in)
 {
     struct spooling *sp = in->spooling;
@@ -625,15 +692,8 @@ void spooling_free(struct ingest *in)
         in->free_batches = cb;
     }
     group_close(sp);
-    while (sp->ready != NULL) {
-        struct group *g = sp->ready;
-        sp->ready = g->next;
-        struct ticket **tickets = (struct ticket **)(void *)g->tickets.data;
-        for (size_t i = 0; i < g->tickets.len / sizeof(struct ticket *); i++) {
-            ticket_drop(tickets[i], ERR_CLOSED);
-        }
-        group_free(g);
-    }
+    groups_end(sp->ready);
+    groups_end(sp->refused);
     while (sp->live != NULL) {
         struct ingest_message *m = sp->live;
         sp->live = m->next_parked;

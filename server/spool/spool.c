@@ -100,9 +100,9 @@ void spool_read(struct spool *s, struct spool_read *r)
     worker_post(s->worker, &r->mail);
 }
 
-bool spool_next(const struct spool_read *r, size_t *at, struct view *ret_bytes)
+bool spool_next(const struct buf *records, size_t *at, struct view *ret_bytes)
 {
-    return spool_record_next(buf_view(&r->bytes), at, ret_bytes);
+    return spool_record_next(buf_view(records), at, ret_bytes);
 }
 
 struct release {

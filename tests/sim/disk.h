@@ -22,6 +22,7 @@ struct disk {
     struct disk_segment *items;
     uint32_t count, cap;
     uint64_t last_number;
+    bool full; /* others fill it; may stay so when nothing else goes wrong any more */
 };
 
 struct disk *disk_new(void);

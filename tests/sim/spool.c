@@ -202,14 +202,14 @@ void spool_put(struct spool_write *w, struct view bytes)
     w->count++;
 }
 
-bool spool_next(const struct spool_read *r, size_t *at, struct view *ret_bytes)
+bool spool_next(const struct buf *records, size_t *at, struct view *ret_bytes)
 {
     uint32_t len = 0;
-    if (*at >= r->bytes.len) {
+    if (*at >= records->len) {
         return false;
     }
-    memcpy(&len, r->bytes.data + *at, sizeof(len));
-    *ret_bytes = view_of(r->bytes.data + *at + sizeof(len), len);
+    memcpy(&len, records->data + *at, sizeof(len));
+    *ret_bytes = view_of(records->data + *at + sizeof(len), len);
     *at += sizeof(len) + len;
     return true;
 }
@@ -258,8 +258,8 @@ static void run_append(struct mail *m)
 {
     struct spool_write *w = CONTAINER_OF(m, struct spool_write, mail);
     struct sim *s = sim_get();
-    bool fails = s->faults && sim_chance(20);
-    w->status = !fails ? ERR_OK : sim_chance(500) ? ERR_FULL : ERR_IO;
+    bool fails = s->disk->full || (s->faults && sim_chance(20));
+    w->status = !fails ? ERR_OK : s->disk->full || sim_chance(500) ? ERR_FULL : ERR_IO;
     if (!fails) {
         records_write(s->disk, w->spool, buf_view(&w->records), UINT32_MAX, false);
     } else if (w->status == ERR_IO && sim_chance(500)) {

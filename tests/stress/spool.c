@@ -81,7 +81,7 @@ static void read_back(struct mail *m)
     CHECK(test.read.status == ERR_OK);
     size_t at = 0;
     struct view bytes;
-    while (spool_next(&test.read, &at, &bytes)) {
+    while (spool_next(&test.read.bytes, &at, &bytes)) {
         uint64_t number = 0;
         memcpy(&number, bytes.data, sizeof(number));
         CHECK(number == test.next && bytes.len == SIZE - number % 50);

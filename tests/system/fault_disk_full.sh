@@ -42,7 +42,7 @@ at_most "lines of log a second, times 10" $((($(wc -l <"$TEST_LOG") - lines_befo
 sleep 2
 
 fill "$TEST_PG/data/pg_wal"
-wait_until 60 eval '! postgres_running "$TEST_PG"' || fail "PostgreSQL does not stop although its log has no room"
+log_runs_out
 note wal_full
 at_least "times PostgreSQL panicked" "$(grep -c 'PANIC' "$TEST_PG/log")" 1
 sleep $full_for

@@ -77,8 +77,9 @@ expect "large messages stored" "$(sql "SELECT count(*) FROM reading_values WHERE
 # Every disk is full, and PostgreSQL has not even room to go on.
 fill "$spool"
 fill "$TEST_PG/data/pg_wal"
-wait_until 60 eval '! postgres_running "$TEST_PG"' || fail "PostgreSQL does not stop although its log has no room"
+log_runs_out
 fill "$TEST_PG/data/base"
+wait_until 20 eval '[[ $(metric spooling) == 1 ]]' || fail "the server does not notice that PostgreSQL is gone"
 spool_fills all
 unfill "$spool"
 unfill "$TEST_PG/data/base"

@@ -5,6 +5,7 @@
 #   mount_small FOLDER SIZE    an empty tmpfs
 #   move_to_small FOLDER SIZE  the folder, which nobody uses meanwhile, is one with the same content
 #   fill FOLDER, unfill FOLDER to its last byte, with files named ballast; and room again
+#   log_runs_out           writes to PostgreSQL's log, whose disk is full, until PostgreSQL gives up: what devices send may fit into recycled files
 #   unmount                    ends the server and PostgreSQL, and unmounts what these functions mounted; for `fault_undo`
 # shellcheck shell=bash
 own_world() {
@@ -38,3 +39,8 @@ fill() { # FOLDER
     dd if=/dev/zero of="$1/ballast2" bs=512 status=none 2>/dev/null || true
 }
 unfill() { rm "$1/ballast" "$1/ballast2"; }
+
+log_write() { sql "SELECT count(pg_logical_emit_message(false, 'filler', repeat('x', 1 << 20))) FROM generate_series(1, 16)" &>/dev/null || true; }
+log_runs_out() {
+    wait_until 60 eval 'log_write; ! postgres_running "$TEST_PG"' || fail "PostgreSQL does not stop although its log has no room"
+}

@@ -129,7 +129,7 @@ static inline enum err rig_read(struct spool_disk *d, struct spool_read *r, size
     size_t at = 0;
     uint32_t records = 0;
     struct view bytes;
-    while (spool_next(r, &at, &bytes)) {
+    while (spool_next(&r->bytes, &at, &bytes)) {
         CHECK(*count < max);
         ret_ids[(*count)++] = rig_id(bytes, size);
         records++;

@@ -48,7 +48,7 @@ static uint64_t read_on(struct spool *s, struct sink *sink, uint64_t next)
     size_t at = 0;
     struct view bytes;
     uint32_t count = 0;
-    while (spool_next(&sink->read, &at, &bytes)) {
+    while (spool_next(&sink->read.bytes, &at, &bytes)) {
         cr_assert_eq(rig_id(bytes, SIZE), next, "record %lu", (unsigned long)next);
         next++;
         count++;
@@ -124,7 +124,7 @@ Test(spool, many_requests_at_once_are_answered_in_order)
         cr_expect_eq(sinks[i].read.count, GROUP);
         size_t at = 0;
         struct view bytes;
-        while (spool_next(&sinks[i].read, &at, &bytes)) {
+        while (spool_next(&sinks[i].read.bytes, &at, &bytes)) {
             cr_assert_eq(rig_id(bytes, SIZE), next);
             next++;
         }
