@@ -179,6 +179,9 @@ static enum err load_latest(struct load *l, struct db *db)
     return e;
 }
 
+/* Those with a time of the server's, the newest first. It may lie in the future when the server's
+ * clock was ahead: no time is given twice all the same, or equal readings would be taken for one.
+ */
 static enum err load_recent(struct load *l, struct db *db)
 {
     struct db_params p = {0};
@@ -188,8 +191,7 @@ static enum err load_recent(struct load *l, struct db *db)
     enum err e = db_query(db,
                           "SELECT (extract(epoch FROM ts) * 1000000)::bigint, digest, (flags >> "
                           "16) & 65535 FROM samples"
-                          " WHERE device_id = $1 AND ts > now() - interval '1 hour' AND ts <= "
-                          "now() + interval '1 hour'"
+                          " WHERE device_id = $1 AND ts > now() - interval '1 hour'"
                           " AND flags & 4 = 4 ORDER BY ts DESC LIMIT $2",
                           &p, &r);
     if (e != ERR_OK) {
@@ -204,6 +206,8 @@ static enum err load_recent(struct load *l, struct db *db)
                                  .packet_id = (uint16_t)db_get_int(r, i, 2)};
     }
     l->filled.recent_next = (uint32_t)n;
+    int64_t newest_us = n == 0 ? 0 : db_get_int(r, 0, 0);
+    l->last_received_us = newest_us > l->last_received_us ? newest_us : l->last_received_us;
     db_result_free(r);
     return ERR_OK;
 }

@@ -365,6 +365,10 @@ void core_telemetry(struct ingest *in, struct core_device *cd, struct ingest_mes
         return;
     }
     batch_message(core_batch(in), m->ticket, ERR_OK, m->counts);
+    if (!m->spooled && !m->timed && m->received_at_us <= cd->last_received_us) {
+        /* Before it is kept for the spool: read back from there it must get the same time. */
+        m->received_at_us = cd->last_received_us + 1;
+    }
     spooling_keep(in, m);
     uint32_t recent_before = cd->recent_next;
     uint32_t at = 0;

@@ -42,6 +42,7 @@ __attribute__((format(printf, 2, 3))) static void rule_write(struct sim *s, cons
     va_start(args, format);
     int len = vsnprintf(text, sizeof(text), format, args);
     va_end(args);
+    s->rule_versions[s->rule_count] = 1;
     s->rules[s->rule_count++] = world_text(text, (size_t)len);
 }
 
@@ -144,18 +145,40 @@ static const struct device_type *find_type(void *arg, struct view name)
     return view_eq_str(name, c->type->name) ? c->type : NULL;
 }
 
-static void compile_rules(struct catalog *c, const struct conf *conf)
+static struct engine_rule compile(struct catalog *c, const struct conf *conf, int at)
 {
     const struct sim *s = sim_get();
     struct rule_env env = {
         .metrics = c->metrics, .find_type = find_type, .arg = c, .lateness_us = conf->lateness_us};
-    for (int i = 0; i < s->rule_count; i++) {
-        struct rule *rule = NULL;
-        struct rule_error why = {.line = 0};
-        if (rule_compile(view_str(s->rules[i]), &env, &rule, &why) != ERR_OK) {
-            sim_violation("rules", "%s: %s %s", s->rules[i], why.pointer, why.detail);
+    struct rule *rule = NULL;
+    struct rule_error why = {.line = 0};
+    if (rule_compile(view_str(s->rules[at]), &env, &rule, &why) != ERR_OK) {
+        sim_violation("rules", "%s: %s %s", s->rules[at], why.pointer, why.detail);
+    }
+    return (struct engine_rule){.rule_id = at + 1, .version = s->rule_versions[at], rule};
+}
+
+/* The first number of two digits behind a comparison becomes another one. */
+static void change_threshold(char *text)
+{
+    for (char *at = text; *at != '\0'; at++) {
+        if ((*at == '>' || *at == '<') && at[1] == ' ' && at[2] >= '1' && at[2] <= '9' &&
+            at[3] >= '0' && at[3] <= '9') {
+            at[2] = (char)('1' + sim_random(8));
+            return;
         }
-        c->rules[c->rule_count++] = (struct engine_rule){.rule_id = i + 1, .version = 1, rule};
+    }
+}
+
+void rule_edit(struct sim *s, int at)
+{
+    change_threshold(s->rules[at]);
+    s->rule_versions[at]++;
+    sim_log("rule %d, version %d: %s", at + 1, s->rule_versions[at], s->rules[at]);
+    if (s->life != 0) {
+        struct catalog *c = s->server.catalog;
+        rule_drop(c->rules[at].rule);
+        c->rules[at] = compile(c, &s->conf, at);
     }
 }
 
@@ -173,7 +196,9 @@ struct catalog *catalog_boot(const struct conf *conf, struct intern *metrics)
     for (int32_t id = 1; id <= c->device_count; id++) {
         c->devices[id] = make_device(c->type, id);
     }
-    compile_rules(c, conf);
+    for (int i = 0; i < s->rule_count; i++) {
+        c->rules[c->rule_count++] = compile(c, conf, i);
+    }
     return c;
 }
 

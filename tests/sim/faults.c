@@ -4,6 +4,7 @@
 #include "faults.h"
 
 #include "devices.h"
+#include "disk.h"
 
 static void crash(void)
 {
@@ -94,15 +95,47 @@ static void touch(void)
     }
 }
 
+static void edit_rule(void)
+{
+    struct sim *s = sim_get();
+    int at = (int)sim_random(s->rule_count);
+    s->count.edits++;
+    rule_edit(s, at);
+    server_touch(CATALOG_RULE, at + 1);
+}
+
+/* Somebody sets the server's clock, or finds out that it was wrong. */
+static void clock_jumps(void)
+{
+    static const int64_t far_us[] = {CLOCK_SECOND_US, 30 * CLOCK_SECOND_US, 10 * CLOCK_MINUTE_US};
+    struct sim *s = sim_get();
+    int64_t most_us = far_us[sim_random(COUNT_OF(far_us))];
+    int64_t before_us = s->wall_off_us;
+    s->wall_off_us = sim_chance(300) ? 0 : sim_between(-most_us, most_us);
+    int64_t by_us = s->wall_off_us - before_us;
+    s->wall_range_us += by_us < 0 ? -by_us : by_us;
+    s->count.jumps++;
+    sim_log("the server's clock jumps by %.3f s", (double)by_us / 1e6);
+}
+
+static void spool_disk_full(void)
+{
+    struct sim *s = sim_get();
+    s->disk->full = !s->disk->full;
+    sim_log("the spool's disk %s", s->disk->full ? "is full" : "has room again");
+}
+
 static const struct {
     void (*happens)(void);
     int permille; /* of the seeds */
     int64_t usual_us;
 } kinds[] = {
-    {crash, 700, 25 * CLOCK_SECOND_US},   {stop, 400, 40 * CLOCK_SECOND_US},
-    {pg_down, 600, 30 * CLOCK_SECOND_US}, {pg_hangs, 400, 40 * CLOCK_SECOND_US},
-    {pg_slow, 500, 10 * CLOCK_SECOND_US}, {writer_lost, 700, 10 * CLOCK_SECOND_US},
-    {network, 800, 6 * CLOCK_SECOND_US},  {touch, 500, 12 * CLOCK_SECOND_US},
+    {crash, 700, 25 * CLOCK_SECOND_US},           {stop, 400, 40 * CLOCK_SECOND_US},
+    {pg_down, 600, 30 * CLOCK_SECOND_US},         {pg_hangs, 400, 40 * CLOCK_SECOND_US},
+    {pg_slow, 500, 10 * CLOCK_SECOND_US},         {writer_lost, 700, 10 * CLOCK_SECOND_US},
+    {network, 800, 6 * CLOCK_SECOND_US},          {touch, 500, 12 * CLOCK_SECOND_US},
+    {edit_rule, 250, 20 * CLOCK_SECOND_US},       {clock_jumps, 200, 15 * CLOCK_SECOND_US},
+    {spool_disk_full, 200, 20 * CLOCK_SECOND_US},
 };
 
 static void fault_due(void *arg, int64_t n)

@@ -169,7 +169,15 @@ static void run_alert_acknowledged(struct pg *pg, const struct batch_op *op)
 static void run_alert_orphan(struct pg *pg, const struct batch_op *op)
 {
     struct pg_alert *a = known_alert(pg, op_int(op, 0));
-    sim_violation("no orphans", "alert %lld is closed though its rule is there", (long long)a->id);
+    if (sim_get()->rule_versions[a->rule_id - 1] == 1) {
+        sim_violation("no orphans", "alert %lld is closed though its rule is there and unchanged",
+                      (long long)a->id);
+    }
+    if (strcmp(a->state, "firing") == 0) {
+        copy_word(a->state, sizeof(a->state), "resolved");
+        a->resolved_us = op_time(op, 1) > a->fired_us ? op_time(op, 1) : a->fired_us;
+    }
+    sim_log("alert %lld: its rule was changed", (long long)a->id);
 }
 
 static void run_alert_history(struct pg *pg, const struct batch_op *op)

@@ -251,8 +251,7 @@ static struct db_result *select_recent(struct pg *pg, const struct db_params *p)
     for (uint32_t i = t->count; i > 0 && left > 0; i--) {
         const struct pg_sample *s = t->items[i - 1];
         int64_t age_us = sim_wall_us() - s->ts_us;
-        if (age_us >= CLOCK_HOUR_US || age_us < -CLOCK_HOUR_US ||
-            (s->flags & SAMPLE_SERVER_TS) == 0) {
+        if (age_us >= CLOCK_HOUR_US || (s->flags & SAMPLE_SERVER_TS) == 0) {
             continue;
         }
         result_int(r, s->ts_us);

@@ -100,7 +100,7 @@ int64_t sim_wall_us(void)
 
 int64_t __wrap_clock_wall_us(void)
 {
-    return sim_wall_us();
+    return sim_wall_us() + the_sim.wall_off_us;
 }
 
 int64_t __wrap_clock_mono_us(void)

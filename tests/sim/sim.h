@@ -101,8 +101,10 @@ struct sim {
     struct random random;
     int64_t now_us; /* virtual time, from 0 */
     int64_t epoch_us;
-    int64_t mono_base_us; /* of this life of the server */
-    uint32_t life;        /* 0: the server is not running */
+    int64_t wall_off_us;   /* the server's clock is wrong by so much */
+    int64_t wall_range_us; /* between the most wrong ones so far */
+    int64_t mono_base_us;  /* of this life of the server */
+    uint32_t life;         /* 0: the server is not running */
     uint32_t lives;
     int actor;
     struct sim_event *heap;
@@ -122,6 +124,7 @@ struct sim {
     struct api *api;
     int loop_count;
     char *rules[SIM_RULES_MAX]; /* documents */
+    int rule_versions[SIM_RULES_MAX];
     int rule_count;
     bool faults; /* they happen */
     bool active; /* devices produce readings */
@@ -129,6 +132,7 @@ struct sim {
     /* what happened, for the summary */
     struct {
         int64_t messages, rows, alerts, commands, crashes, stops, downs, hangs, lost, cuts, touches;
+        int64_t jumps, edits;
     } count;
 };
 
@@ -138,8 +142,8 @@ struct sim *sim_get(void);
 void sim_at(int64_t at_us, uint32_t life, sim_fn fn, void *arg, int64_t n);
 void sim_after(int64_t delay_us, uint32_t life, sim_fn fn, void *arg, int64_t n);
 bool sim_step(void);
-int64_t sim_wall_us(void);
-int sim_as(int actor); /* returns the one before */
+int64_t sim_wall_us(void); /* as it is; the server's may be wrong */
+int sim_as(int actor);     /* returns the one before */
 int64_t __wrap_clock_wall_us(void);
 int64_t __wrap_clock_mono_us(void);
 
@@ -172,6 +176,7 @@ struct loop *loop_make(const char *name, int actor);
 struct catalog *catalog_boot(const struct conf *conf, struct intern *metrics);
 const char *sim_metric_name(int at);
 void rules_choose(struct sim *s);
+void rule_edit(struct sim *s, int at); /* another threshold; the running catalog has it, too */
 
 /* server.c */
 void server_boot(void *arg, int64_t n);
