@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/counter.h"
@@ -25,6 +26,8 @@ enum {
     ACCEPT_BURST_MIN = 20,
     ACCEPT_SEND_BYTES =
         128 * 1024, /* in the kernel, which doubles it; it would grow to megabytes */
+    BIND_NAPS = 50, /* five seconds in all */
+    BIND_NAP_NS = 100 * 1000 * 1000,
 };
 
 enum err net_check_descriptors(const struct conf *conf)
@@ -289,6 +292,18 @@ static int socket_bind(const struct addrinfo *at, bool shared)
     return fd;
 }
 
+/* Whoever was killed with thousands of connections holds the port until the last of its threads is
+ * gone, and its successor may be here before. */
+static int socket_bind_patiently(const struct addrinfo *at)
+{
+    int fd = socket_bind(at, false);
+    for (int naps = 0; fd < 0 && errno == EADDRINUSE && naps < BIND_NAPS; naps++) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = BIND_NAP_NS}, NULL);
+        fd = socket_bind(at, false);
+    }
+    return fd;
+}
+
 static int bound_port(int fd)
 {
     struct sockaddr_storage at = {0};
@@ -346,7 +361,7 @@ static enum err listen_failed(const char *address, const char *why)
 static enum err listen_tls(struct net *n, const struct addrinfo *at)
 {
     bool shared = n->loop_count > 1;
-    int probe = socket_bind(at, false);
+    int probe = socket_bind_patiently(at);
     if (probe < 0) {
         return listen_failed(n->conf->device_listen, strerror(errno));
     }
@@ -381,7 +396,7 @@ static enum err listen_open(struct net *n, const struct addrinfo *at)
             LOG_S("why", "it asks for no credential and is allowed on a loopback address only"));
         return ERR_DENIED;
     }
-    int fd = socket_bind(at, false);
+    int fd = socket_bind_patiently(at);
     if (fd < 0) {
         return listen_failed(n->conf->open_listener, strerror(errno));
     }
