@@ -23,3 +23,12 @@ NODISCARD enum err store_rule_delete(struct db *db, const char *name, int64_t ve
  * its version. */
 NODISCARD enum err store_rule_patched(struct db *db, const char *name, const char *patch,
                                       struct db_result **ret_row);
+/* Versions before `before`, newest first: number, when and by whom, document. */
+NODISCARD enum err store_rule_versions(struct db *db, const char *name, int64_t before,
+                                       int64_t limit, struct db_result **ret_rows);
+/* The version that the rule had at a time; the active one when it had none. */
+NODISCARD enum err store_rule_version_at(struct db *db, const char *name, int64_t at_us,
+                                         int64_t *ret_version);
+/* One row: JSON, version, the document alone. */
+NODISCARD enum err store_rule_version(struct db *db, const char *name, int64_t version,
+                                      struct db_result **ret_row);

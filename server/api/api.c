@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/backtests.h"
 #include "api/events.h"
 #include "api/internal.h"
 #include "api/pages.h"
@@ -83,8 +84,9 @@ enum err api_new(const struct conf *conf, struct store *store, struct catalog *c
     a->events = api_events_new(a);
     a->waits = api_waits_new();
     a->sockets = api_sockets_new(conf->http_connections_max);
+    a->backtests = api_backtests_new(a);
     buf_init(&a->openapi, API_OPENAPI_MAX);
-    enum err e = a->events == NULL || a->waits == NULL || a->sockets == NULL
+    enum err e = a->events == NULL || a->waits == NULL || a->sockets == NULL || a->backtests == NULL
                      ? ERR_NOMEM
                      : api_pages_openapi(&a->openapi);
     if (e != ERR_OK) {
@@ -151,6 +153,7 @@ void api_stop(struct api *a)
     atomic_store(&a->stopping, true);
     worker_stop(a->ticker);
     api_waits_stop(a->waits);
+    api_backtests_stop(a->backtests);
     api_events_stop(a->events);
     int64_t told_us = clock_mono_us();
     while (atomic_load(&a->busy) > 0) {
@@ -173,6 +176,7 @@ void api_free(struct api *a)
     }
     worker_free(a->ticker);
     api_events_free(a->events);
+    api_backtests_free(a->backtests);
     api_waits_free(a->waits);
     api_sockets_free(a->sockets);
     buf_fini(&a->openapi);

@@ -39,6 +39,14 @@
     X(rule_put)             \
     X(rule_patch)           \
     X(rule_delete)          \
+    X(rule_versions)        \
+    X(rule_version_get)     \
+    X(rule_version_diff)    \
+    X(rule_rollback)        \
+    X(rule_backtest)        \
+    X(backtests_list)       \
+    X(backtest_get)         \
+    X(backtest_cancel)      \
     X(alerts_list)          \
     X(alert_get)            \
     X(alert_ack)            \

@@ -11,6 +11,7 @@
 struct api_events;
 struct api_waits;
 struct api_sockets;
+struct api_backtests;
 struct worker;
 
 struct api {
@@ -31,6 +32,7 @@ struct api {
     struct api_events *events;
     struct api_waits *waits;
     struct api_sockets *sockets;
+    struct api_backtests *backtests;
     struct worker *ticker;
     struct mail tick;
     struct buf openapi;     /* the document as JSON */

@@ -2,9 +2,13 @@
  * Rules. The compiler decides whether a document is a rule; what is stored is the document, and the
  * catalog compiles it again for the core.
  */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "api/handlers.h"
 #include "api/internal.h"
-#include "base/ident.h"
+#include "api/rule_document.h"
+#include "base/diff.h"
 #include "store/query_rules.h"
 
 void api_handle_rules_list(struct api_request *r, struct db *db)
@@ -56,59 +60,6 @@ static bool may_change(struct api_request *r)
     return true;
 }
 
-/* The body as a document, without what a GET adds to it; NULL: out of memory. name: of the path, or
- * NULL. */
-static const char *clean_document(struct api_request *r, json_t *body, const char *name)
-{
-    static const char *const added[] = {"version", "created_at", "updated_at"};
-    for (size_t i = 0; i < sizeof(added) / sizeof(added[0]); i++) {
-        (void)json_object_del(body, added[i]);
-    }
-    if (name != NULL && json_object_get(body, "name") == NULL) {
-        (void)json_object_set_new(body, "name", json_string(name));
-    }
-    struct buf text;
-    buf_init(&text, API_ANSWER_MAX);
-    api_json_write(&text, body);
-    buf_put_u8(&text, 0);
-    r->arena.limit_bytes += text.len + 64;
-    const char *kept = (const char *)arena_view(&r->arena, buf_view(&text)).data;
-    buf_fini(&text);
-    return kept;
-}
-
-/* Compiles the document. False: it is no rule, and that is answered. The name goes to ret_name. */
-static bool check_rule(struct api_request *r, const char *document, const char *path_name,
-                       char ret_name[static IDENT_MAX + 1])
-{
-    struct rule *rule = NULL;
-    struct rule_error error = {0};
-    struct rule_env env = catalog_rule_env(r->api->catalog);
-    enum err e = rule_compile(view_str(document), &env, &rule, &error);
-    if (e == ERR_NOMEM) {
-        api_fail_err(r, e, "");
-        return false;
-    }
-    if (e != ERR_OK) {
-        if (error.line > 0) {
-            api_errors_add(r->errors, error.pointer, "line %d, column %d: %s", error.line,
-                           error.column, error.detail);
-        } else {
-            api_errors_add(r->errors, error.pointer, "%s", error.detail);
-        }
-        api_refuse(r);
-        return false;
-    }
-    (void)view_copy(view_str(rule_name(rule)), ret_name, IDENT_MAX + 1);
-    rule_drop(rule);
-    if (path_name != NULL && strcmp(path_name, ret_name) != 0) {
-        api_errors_add(r->errors, "/name", "is not the name in the path; a rule cannot be renamed");
-        api_refuse(r);
-        return false;
-    }
-    return true;
-}
-
 static void answer_rule(struct api_request *r, struct db *db, struct db_result *row,
                         const char *name, unsigned status)
 {
@@ -128,12 +79,12 @@ void api_handle_rules_create(struct api_request *r, struct db *db)
     if (!may_change(r) || api_body(r) == NULL) {
         return;
     }
-    const char *document = clean_document(r, r->json, NULL);
+    const char *document = api_rule_document(r, r->json, NULL);
     if (document == NULL) {
         api_fail_err(r, ERR_NOMEM, "");
         return;
     }
-    if (!check_rule(r, document, NULL, name)) {
+    if (!api_rule_check(r, document, NULL, name)) {
         return;
     }
     struct db_result *row = NULL;
@@ -165,7 +116,7 @@ static void change_rule(struct api_request *r, struct db *db, const char *docume
         api_fail_err(r, ERR_NOMEM, "");
         return;
     }
-    if (!check_rule(r, document, (const char *)r->names[0].data, name)) {
+    if (!api_rule_check(r, document, (const char *)r->names[0].data, name)) {
         return;
     }
     struct db_result *row = NULL;
@@ -183,7 +134,7 @@ void api_handle_rule_put(struct api_request *r, struct db *db)
 {
     int64_t version = 0;
     if (match_rule(r, db, &version) && api_body(r) != NULL) {
-        change_rule(r, db, clean_document(r, r->json, (const char *)r->names[0].data), version);
+        change_rule(r, db, api_rule_document(r, r->json, (const char *)r->names[0].data), version);
     }
 }
 
@@ -194,7 +145,7 @@ void api_handle_rule_patch(struct api_request *r, struct db *db)
     if (!match_rule(r, db, &version) || api_body(r) == NULL) {
         return;
     }
-    const char *patch = clean_document(r, r->json, NULL);
+    const char *patch = api_rule_document(r, r->json, NULL);
     struct db_result *row = NULL;
     enum err e = patch == NULL
                      ? ERR_NOMEM
@@ -231,4 +182,127 @@ void api_handle_rule_delete(struct api_request *r, struct db *db)
         return;
     }
     api_answer(r, MHD_HTTP_NO_CONTENT);
+}
+
+/* ---- versions ---------------------------------------------------------------------------------
+ */
+
+void api_handle_rule_versions(struct api_request *r, struct db *db)
+{
+    static const struct api_cursor start = {.a = INT64_MAX};
+    int64_t limit = 0;
+    struct api_cursor at;
+    struct db_result *row = NULL;
+    struct db_result *rows = NULL;
+    if (!api_param_limit(r, API_LIMIT_MAX, API_LIMIT_DEFAULT, &limit) ||
+        !api_param_cursor(r, 'v', &start, &at) || (row = find_rule(r, db)) == NULL) {
+        return;
+    }
+    db_result_free(row);
+    enum err e = store_rule_versions(db, (const char *)r->names[0].data, at.a, limit, &rows);
+    if (e != ERR_OK) {
+        api_fail_err(r, e, "versions");
+        return;
+    }
+    api_answer_rows(r, rows, limit, 'v');
+}
+
+/* That version of the rule in the path; NULL: answered already. */
+static struct db_result *find_version(struct api_request *r, struct db *db, int64_t version)
+{
+    struct db_result *row = NULL;
+    enum err e = store_rule_version(db, (const char *)r->names[0].data, version, &row);
+    if (e != ERR_OK) {
+        api_fail_err(r, e, "such version of the rule");
+        return NULL;
+    }
+    return row;
+}
+
+void api_handle_rule_version_get(struct api_request *r, struct db *db)
+{
+    int64_t version = 0;
+    struct db_result *row =
+        api_param_id(r, r->names[1], &version) ? find_version(r, db, version) : NULL;
+    if (row != NULL) {
+        api_answer_row(r, row, MHD_HTTP_OK);
+    }
+}
+
+static void answer_diff(struct api_request *r, const struct db_result *from,
+                        const struct db_result *to)
+{
+    char from_name[200];
+    char to_name[200];
+    char *before = api_rule_canonical(db_get_view(from, 0, 2));
+    char *after = api_rule_canonical(db_get_view(to, 0, 2));
+    const char *name = (const char *)r->names[0].data;
+    (void)snprintf(from_name, sizeof(from_name), "%s version %s", name, db_get(from, 0, 1));
+    (void)snprintf(to_name, sizeof(to_name), "%s version %s", name, db_get(to, 0, 1));
+    struct buf text;
+    buf_init(&text, API_ANSWER_MAX);
+    if (before == NULL || after == NULL) {
+        api_fail_err(r, ERR_NOMEM, "");
+    } else {
+        diff_unified(from_name, view_str(before), to_name, view_str(after), &text);
+        struct emit_json j = emit_json_init(&r->out);
+        emit_json_open(&j, '{');
+        emit_json_key(&j, "from");
+        emit_json_int(&j, db_get_int(from, 0, 1));
+        emit_json_key(&j, "to");
+        emit_json_int(&j, db_get_int(to, 0, 1));
+        emit_json_key(&j, "diff");
+        emit_json_view(&j, buf_view(&text));
+        emit_json_close(&j, '}');
+        api_answer(r, MHD_HTTP_OK);
+    }
+    buf_fini(&text);
+    free(before);
+    free(after);
+}
+
+/* From the version before, or from `against`, to the one in the path. */
+void api_handle_rule_version_diff(struct api_request *r, struct db *db)
+{
+    int64_t version = 0;
+    int64_t against = 0;
+    struct view given = api_query_get(&r->query, "against");
+    if (!api_param_id(r, r->names[1], &version)) {
+        return;
+    }
+    against = version - 1;
+    if (given.data != NULL && (api_int_parse(given, &against) != ERR_OK || against < 1)) {
+        api_fail(r, PROBLEM_BAD_REQUEST, "against must be the number of a version");
+        return;
+    }
+    struct db_result *to = find_version(r, db, version);
+    struct db_result *from = to == NULL ? NULL : find_version(r, db, against);
+    if (from != NULL) {
+        answer_diff(r, from, to);
+    }
+    db_result_free(from);
+    db_result_free(to);
+}
+
+/* {"version":n}: that document becomes a new version, so nothing of the history is lost. */
+void api_handle_rule_rollback(struct api_request *r, struct db *db)
+{
+    int64_t version = 0;
+    if (!match_rule(r, db, &version) || api_body(r) == NULL) {
+        return;
+    }
+    struct api_fields f = api_fields_init(r->json, "", r->errors);
+    api_fields_only(&f, "version");
+    int64_t wanted = json_integer_value(api_field(&f, "version", API_INTEGER, true));
+    if (r->errors->count == 0 && (wanted < 1 || wanted >= version)) {
+        api_field_error(&f, "version", "must be an earlier version than %lld", (long long)version);
+    }
+    if (api_invalid(r)) {
+        return;
+    }
+    struct db_result *row = find_version(r, db, wanted);
+    if (row != NULL) {
+        change_rule(r, db, db_get(row, 0, 2), version);
+        db_result_free(row);
+    }
 }

@@ -114,3 +114,61 @@ enum err store_rule_patched(struct db *db, const char *name, const char *patch,
                  &p, &r);
     return one_row(e, r, ERR_NOT_FOUND, ret_row);
 }
+
+#define VERSION_JSON                                                                     \
+    "json_build_object('version', v.version, 'created_at', " QUERY_TS(                   \
+        "v.created_at") ","                                                              \
+                        " 'created_by', v.created_by, 'active', v.version = r.version, " \
+                        "'definition', v.definition)"
+
+enum err store_rule_versions(struct db *db, const char *name, int64_t before, int64_t limit,
+                             struct db_result **ret_rows)
+{
+    struct db_params p = {0};
+    db_text(&p, name);
+    db_int(&p, before);
+    db_int(&p, limit + 1);
+    return db_query(db,
+                    "SELECT " VERSION_JSON "::text, v.version, 0, '' FROM rules r"
+                    " JOIN rule_versions v ON v.rule_id = r.id"
+                    " WHERE r.name = $1 AND r.deleted_at IS NULL AND v.version < $2::bigint"
+                    " ORDER BY v.version DESC LIMIT $3",
+                    &p, ret_rows);
+}
+
+enum err store_rule_version(struct db *db, const char *name, int64_t version,
+                            struct db_result **ret_row)
+{
+    struct db_params p = {0};
+    db_text(&p, name);
+    db_int(&p, version);
+    struct db_result *r = NULL;
+    enum err e = db_query(db,
+                          "SELECT " VERSION_JSON "::text, v.version, v.definition::text"
+                          " FROM rules r JOIN rule_versions v ON v.rule_id = r.id"
+                          " WHERE r.name = $1 AND r.deleted_at IS NULL AND v.version = $2::bigint",
+                          &p, &r);
+    return one_row(e, r, ERR_NOT_FOUND, ret_row);
+}
+
+enum err store_rule_version_at(struct db *db, const char *name, int64_t at_us, int64_t *ret_version)
+{
+    struct db_params p = {0};
+    struct db_result *r = NULL;
+    db_text(&p, name);
+    db_time(&p, at_us);
+    enum err e = db_query(db,
+                          "SELECT coalesce((SELECT max(v.version) FROM rule_versions v"
+                          " WHERE v.rule_id = r.id AND v.created_at <= $2::timestamptz), r.version)"
+                          " FROM rules r WHERE r.name = $1 AND r.deleted_at IS NULL",
+                          &p, &r);
+    if (e != ERR_OK) {
+        return e;
+    }
+    e = db_rows(r) == 0 ? ERR_NOT_FOUND : ERR_OK;
+    if (e == ERR_OK) {
+        *ret_version = db_get_int(r, 0, 0);
+    }
+    db_result_free(r);
+    return e;
+}

@@ -1,0 +1,84 @@
+/*
+ * backtest: what a rule would have done to recorded samples, by the engine that runs live and
+ * without any effect.
+ *
+ * The caller gives devices one after the other and each one's samples in the order of
+ * (ts, received_at); a second rule, the active version, may run beside the candidate over the same
+ * samples. Both are judged in the period [from, to): alerts that fire in it are counted, samples
+ * before it warm the rules up. What happens at or after `to` is not known yet: an alert that ends
+ * later is open.
+ *
+ * Ownership: backtest_new() to backtest_free(); rules and devices are held as long as needed,
+ *            samples are borrowed during the call.
+ * Threads:   one at a time; backtest_progress() from any thread.
+ * Errors:    sticky: ERR_NOMEM, or ERR_STATE when samples are not in order.
+ * Limits:    lists in the report have at most `items_max` items each, the counts are whole; a
+ *            device's alerts are compared up to BACKTEST_COMPARED_MAX of each rule.
+ */
+#pragma once
+
+#include "base/emit_json.h"
+#include "model/device.h"
+#include "model/sample.h"
+#include "rules/rule.h"
+
+enum { BACKTEST_COMPARED_MAX = 1000000 };
+
+/* Borrowed during the call. */
+typedef void (*backtest_target_fn)(void *arg, const char *device);
+
+struct backtest_setup {
+    struct rule *candidate;
+    int32_t version;           /* of it, for explanations */
+    struct rule *against;      /* NULL: nothing to compare with */
+    const char *against_words; /* "version 3", "history"; borrowed; NULL: no comparison */
+    bool by_selector;          /* each rule runs for the devices that it selects; else for all */
+    int64_t from_us, to_us;    /* CLOCK_NONE: open */
+    int64_t now_us;            /* the clock that goes on after the last sample; CLOCK_NONE: none */
+    int64_t flap_us;           /* fires again so soon after the alert before: a flap */
+    uint32_t items_max;        /* of each list */
+    /* The devices that a command would have gone to; NULL: only those that the rule names. */
+    void (*targets)(void *arg, const struct rule_action *a, const struct device *d,
+                    backtest_target_fn each, void *each_arg);
+    void *arg;
+};
+
+struct backtest;
+
+NODISCARD struct backtest *backtest_new(const struct backtest_setup *setup); /* NULL: no memory */
+void backtest_free(struct backtest *b);
+
+/* Ends the device before and begins this one. Its samples start after begin_us (CLOCK_NONE: with
+ * its first one ever); then baselines must be seeded as with engine_baseline_seed(). */
+NODISCARD enum err backtest_device(struct backtest *b, struct device *d, int64_t begin_us);
+bool backtest_baseline_wanted(const struct backtest *b, uint32_t at, int32_t *ret_metric,
+                              int64_t *ret_count);
+NODISCARD enum err backtest_baseline_seed(struct backtest *b, int32_t metric, const double *values,
+                                          uint32_t count);
+bool backtest_wants(const struct backtest *b, int32_t metric); /* of the present device */
+/* received_us: when it arrived; tells how long nothing came before it, which may complete what a
+ * rule waits for. CLOCK_NONE: as soon as it was taken. */
+NODISCARD enum err backtest_sample(struct backtest *b, const struct sample *s, int64_t received_us);
+NODISCARD enum err backtest_end(struct backtest *b); /* of the last device */
+
+/* Samples so far. */
+uint64_t backtest_progress(const struct backtest *b);
+
+/* An alert of history to compare the candidate with, instead of a second rule: those of the present
+ * device in order of firing, before backtest_end() or the next backtest_device(). */
+struct backtest_alert {
+    int64_t since_us, fired_us, resolved_us; /* CLOCK_NONE: open */
+    double value;                            /* NaN: none */
+    const char *summary;                     /* borrowed during the call; NULL: not compared */
+};
+NODISCARD enum err backtest_recorded(struct backtest *b, const struct backtest_alert *a);
+
+/* What the candidate would have done, and the difference. */
+struct backtest_counts {
+    uint64_t devices, samples, evaluations;
+    uint64_t alerts, flaps, pending_resets, commands;
+    uint64_t added, removed, changed; /* against the other rule or history */
+};
+struct backtest_counts backtest_counts(const struct backtest *b);
+/* The members of the report, into an object that the caller opened. */
+void backtest_report(struct backtest *b, struct emit_json *j);

@@ -1,0 +1,86 @@
+/*
+ * compare: the candidate's alerts of a device beside those of the other rule, or of history.
+ *
+ * Both are in order of time and of each at most one is open at once. Two whose spans [since, end)
+ * touch are the same alert, changed or not; one without a partner was added or removed.
+ */
+#include <math.h>
+
+#include "backtest/internal.h"
+#include "base/clock.h"
+
+static int64_t end_of(const struct found *f)
+{
+    return f->resolved_us == CLOCK_NONE ? CLOCK_MAX_US : f->resolved_us;
+}
+
+static bool overlap(const struct found *a, const struct found *b)
+{
+    return a->fired_us == b->fired_us || (a->since_us <= end_of(b) && b->since_us <= end_of(a));
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL || strcmp(a, b) == 0;
+}
+
+/* History is compared to the last byte; of another version only what operators see happen. */
+static bool same(const struct backtest *b, const struct found *x, const struct found *y)
+{
+    bool value = x->value == y->value || (isnan(x->value) && isnan(y->value));
+    bool times = x->since_us == y->since_us && x->fired_us == y->fired_us &&
+                 x->resolved_us == y->resolved_us;
+    bool severity = b->setup.against == NULL ||
+                    rule_severity(b->setup.candidate) == rule_severity(b->setup.against);
+    return value && times && severity &&
+           (b->setup.against != NULL || same_text(x->summary, y->summary));
+}
+
+static void note(struct backtest *b, struct listed_list *list, const struct listed *item,
+                 uint64_t *count)
+{
+    (*count)++;
+    if (b->err == ERR_OK) {
+        b->err = backtest_list(b, list, item);
+    }
+}
+
+static void note_pair(struct backtest *b, const struct found *is, const struct found *was)
+{
+    if (same(b, is, was)) {
+        b->same++;
+        return;
+    }
+    struct listed item = {.rule = b->setup.candidate, .is = *is, .was = *was};
+    note(b, &b->changed, &item, &b->counts.changed);
+}
+
+void backtest_compare(struct backtest *b)
+{
+    const struct rule *candidate = b->setup.candidate;
+    const struct rule *other = b->setup.against == NULL ? candidate : b->setup.against;
+    const struct found_list *x = &b->candidate;
+    const struct found_list *y = &b->other;
+    uint32_t i = 0;
+    uint32_t k = 0;
+    if (b->setup.against_words == NULL) {
+        return;
+    }
+    while (i < x->count || k < y->count) {
+        const struct found *is = i < x->count ? &x->items[i] : NULL;
+        const struct found *was = k < y->count ? &y->items[k] : NULL;
+        if (is != NULL && was != NULL && overlap(is, was)) {
+            note_pair(b, is, was);
+            i++;
+            k++;
+        } else if (was == NULL || (is != NULL && is->since_us <= was->since_us)) {
+            struct listed item = {.rule = candidate, .is = *is};
+            note(b, &b->added, &item, &b->counts.added);
+            i++;
+        } else {
+            struct listed item = {.rule = other, .is = *was};
+            note(b, &b->removed, &item, &b->counts.removed);
+            k++;
+        }
+    }
+}
