@@ -53,7 +53,7 @@ int cli_type(int argc, char **argv)
         {"bare", 0, NULL, "without version and times: what `type apply` takes"}, {0}};
     enum { SERVER = CLI_USES_SERVER | CLI_USES_OUTPUT, FILES_MAX = 1000 };
     static const struct cli_command commands[] = {
-        {"apply", "FILE…",
+        {"apply", "FILE…|DIR…",
          "create or update the device types in YAML or JSON files (- for standard input)",
          "  signalbox type apply types/*.yaml\n  signalbox fleet types pumps | signalbox type "
          "apply -\n",

@@ -18,7 +18,7 @@ static const struct app_command commands[] = {
     {"token", cli_token, "create, list and revoke API tokens"},
     {"device", cli_device, "create, import, list devices and their credentials"},
     {"type", cli_type, "apply, list, show and delete device types"},
-    {"rule", cli_rule, "apply, list, show and delete rules"},
+    {"rule", cli_rule, "test, plan, apply, list, show, roll back and delete rules"},
     {"alert", cli_alert, "list, acknowledge and watch alerts"},
     {"command", cli_command, "send commands to devices and follow them"},
     {"fleet", app_fleet, "simulate devices, or replay recordings as devices"},
