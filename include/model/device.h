@@ -21,6 +21,7 @@ struct metric_spec {
     bool has_min, has_max;
     double min, max;
     int64_t baseline_samples; /* 0: none */
+    double modulus;           /* where a counter starts again at 0; 0: none */
     double *missing;          /* sentinel values that mean "no reading" */
     uint32_t missing_count;
 };

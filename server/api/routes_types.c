@@ -45,7 +45,7 @@ static void check_metric(struct api_fields *metrics, const char *name, const jso
     char pointer[192];
     api_field_pointer(metrics->pointer, name, pointer, sizeof(pointer));
     struct api_fields f = api_fields_init(spec, pointer, metrics->errors);
-    api_fields_only(&f, "unit min max baseline_samples missing description");
+    api_fields_only(&f, "unit min max baseline_samples missing modulus description");
     const char *unit = api_field_text(&f, "unit", false);
     if (unit != NULL && strlen(unit) > TEXT_MAX) {
         api_field_error(&f, "unit", "may have %d bytes", TEXT_MAX);
@@ -59,6 +59,10 @@ static void check_metric(struct api_fields *metrics, const char *name, const jso
     }
     check_count(&f, "baseline_samples", BASELINE_MAX);
     check_missing(&f);
+    const json_t *modulus = api_field(&f, "modulus", API_NUMBER | API_NULL, false);
+    if (json_is_number(modulus) && !(json_number_value(modulus) > 0)) {
+        api_field_error(&f, "modulus", "must be more than 0");
+    }
 }
 
 static void check_metrics(struct api_fields *type)

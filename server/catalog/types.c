@@ -41,7 +41,8 @@ static const char sql_metrics[] =
     " (SELECT string_agg(x #>> '{}', ' ') FROM jsonb_array_elements("
     "  CASE WHEN jsonb_typeof(m.value->'missing') = 'array' THEN m.value->'missing' ELSE '[]' END) "
     "x"
-    "  WHERE jsonb_typeof(x) = 'number')"
+    "  WHERE jsonb_typeof(x) = 'number'),"
+    " CASE WHEN jsonb_typeof(m.value->'modulus') = 'number' THEN m.value->>'modulus' END"
     " FROM device_types t, jsonb_each("
     "  CASE WHEN jsonb_typeof(t.definition->'metrics') = 'object' THEN t.definition->'metrics'"
     "  ELSE '{}' END) m" ONE_OR_ALL " ORDER BY t.id";
@@ -171,6 +172,8 @@ static enum err make_metric(struct catalog *c, const struct db_result *rows, int
     spec->min = spec->has_min ? db_get_real(rows, row, 3) : 0;
     spec->max = spec->has_max ? db_get_real(rows, row, 4) : 0;
     spec->baseline_samples = db_get_int(rows, row, 5);
+    double modulus = db_is_null(rows, row, 7) ? 0 : db_get_real(rows, row, 7);
+    spec->modulus = modulus > 0 ? modulus : 0;
     if (spec->name == NULL || spec->unit == NULL) {
         return ERR_NOMEM;
     }

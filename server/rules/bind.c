@@ -34,11 +34,38 @@ bool engine_find_slot(const struct engine *e, int32_t metric, uint32_t *ret_slot
     return true;
 }
 
-static int by_number(const void *a, const void *b)
+/* Numbers come before texts, texts in their order. */
+static int text_order(const char *a, const char *b)
 {
-    int32_t x = *(const int32_t *)a;
-    int32_t y = *(const int32_t *)b;
-    return (x > y) - (x < y);
+    if (a == NULL || b == NULL) {
+        return (a != NULL) - (b != NULL);
+    }
+    return strcmp(a, b);
+}
+
+bool engine_find_text_slot(const struct engine *e, int32_t metric, const char *text,
+                           uint32_t *ret_slot)
+{
+    uint32_t at = slot_place(e, 0, metric);
+    while (at < e->slot_count && e->slots[at].metric == metric &&
+           text_order(e->slots[at].text, text) != 0) {
+        at++;
+    }
+    if (at == e->slot_count || e->slots[at].metric != metric) {
+        return false;
+    }
+    *ret_slot = at;
+    return true;
+}
+
+static int by_metric_and_text(const void *a, const void *b)
+{
+    const struct rule_input *x = *(const struct rule_input *const *)a;
+    const struct rule_input *y = *(const struct rule_input *const *)b;
+    if (x->metric != y->metric) {
+        return x->metric < y->metric ? -1 : 1;
+    }
+    return text_order(x->text, y->text);
 }
 
 /* The operator's baseline, or NaN. */
@@ -50,41 +77,44 @@ static double fixed_baseline(const struct device *d, const char *metric)
     return pair == NULL ? (double)NAN : pair->number;
 }
 
-/* One slot per metric number, sorted. */
+/* One slot per metric number, and one for each text it is compared with; sorted. */
 static enum err bind_slots(struct engine *e)
 {
     size_t most = 1;
     for (uint32_t i = 0; i < e->machine_count; i++) {
         most += e->machines[i].rule->inputs.count;
     }
-    int32_t *metrics = calloc(most, sizeof(*metrics));
-    if (metrics == NULL) {
+    const struct rule_input **inputs = calloc(most, sizeof(const struct rule_input *));
+    if (inputs == NULL) {
         return ERR_NOMEM;
     }
     size_t n = 0;
     for (uint32_t i = 0; i < e->machine_count; i++) {
         const struct rule_inputs *in = &e->machines[i].rule->inputs;
         for (uint32_t k = 0; k < in->count; k++) {
-            if (in->items[k].kind != RULE_INPUT_ATTR) {
-                metrics[n++] = in->items[k].metric;
+            if (in->items[k].metric != 0) {
+                inputs[n++] = &in->items[k];
             }
         }
     }
-    qsort(metrics, n, sizeof(*metrics), by_number);
+    qsort(inputs, n, sizeof(const struct rule_input *), by_metric_and_text);
     e->slots = calloc(most, sizeof(*e->slots));
     for (size_t i = 0; i < n && e->slots != NULL; i++) {
-        if (i == 0 || metrics[i] != metrics[i - 1]) {
-            struct engine_slot slot = {
-                .metric = metrics[i],
-                .spec = e->device->type == NULL ? NULL
-                                                : device_type_metric(e->device->type, metrics[i]),
-                .baseline_after_us = CLOCK_NONE,
-                .baseline_fresh = true,
-                .baseline_fixed = (double)NAN};
+        if (i == 0 || by_metric_and_text(&inputs[i - 1], &inputs[i]) != 0) {
+            int32_t metric = inputs[i]->metric;
+            struct engine_slot slot = {.metric = metric,
+                                       .text = inputs[i]->text,
+                                       .spec = e->device->type == NULL
+                                                   ? NULL
+                                                   : device_type_metric(e->device->type, metric),
+                                       .baseline_after_us = CLOCK_NONE,
+                                       .baseline_fresh = true,
+                                       .baseline_fixed = (double)NAN};
+            slot.series.modulus = slot.spec == NULL ? 0 : slot.spec->modulus;
             e->slots[e->slot_count++] = slot;
         }
     }
-    free(metrics);
+    free(inputs);
     return e->slots == NULL ? ERR_NOMEM : ERR_OK;
 }
 
@@ -109,18 +139,22 @@ static enum err slot_drives(struct engine_slot *s, uint32_t machine)
 static uint32_t bind_range(struct engine *e, struct engine_machine *m, uint32_t slot,
                            const struct rule_input *in)
 {
-    bool sums = in->fn == RULE_RANGE_AVG || in->fn == RULE_RANGE_SUM;
+    unsigned needs = rule_range_function(in->fn)->needs;
+    bool sums = (needs & RULE_NEEDS_SUM) != 0;
+    bool ordered = (needs & RULE_NEEDS_ORDER) != 0;
+    struct engine_slot *s = &e->slots[slot];
+    s->series.needs |= needs;
     for (uint32_t i = m->range_first; i < e->range_count; i++) {
         struct engine_range *r = &e->ranges[i];
         if (r->slot == slot && r->window_us == in->window_us) {
             r->sums = r->sums || sums;
+            r->ordered = r->ordered || ordered;
             return i;
         }
     }
-    e->ranges[e->range_count] =
-        (struct engine_range){.slot = slot, .window_us = in->window_us, .sums = sums};
+    e->ranges[e->range_count] = (struct engine_range){
+        .slot = slot, .window_us = in->window_us, .sums = sums, .ordered = ordered};
     m->range_count++;
-    struct engine_slot *s = &e->slots[slot];
     s->has_series = true;
     s->window_us = s->window_us > in->window_us ? s->window_us : in->window_us;
     return e->range_count++;
@@ -134,11 +168,40 @@ static void bind_baseline(struct engine *e, struct engine_slot *s, const struct 
     s->baseline_fixed = fixed_baseline(e->device, in->name);
 }
 
+/* What an attribute is stays so as long as the engine lives. */
+static double bind_attribute(const struct engine *e, const struct rule_input *in)
+{
+    const struct device_pair *pair = device_attribute(e->device, view_str(in->name));
+    if (in->kind == RULE_INPUT_ATTR_TEXT) {
+        return pair == NULL ? (double)NAN : strcmp(pair->text, in->text) == 0 ? 1.0 : 0.0;
+    }
+    return pair == NULL || isnan(pair->number) ? in->param : pair->number;
+}
+
+/* An input that reads a metric. */
+static enum err bind_metric(struct engine *e, uint32_t index, const struct rule_input *from,
+                            struct engine_input *to)
+{
+    struct engine_machine *m = &e->machines[index];
+    CHECK(engine_find_text_slot(e, from->metric, from->text, &to->slot));
+    bool drives = from < m->rule->inputs.items + m->rule->trigger_count;
+    if (drives && slot_drives(&e->slots[to->slot], index) != ERR_OK) {
+        return ERR_NOMEM;
+    }
+    if (from->kind == RULE_INPUT_RANGE) {
+        to->range = bind_range(e, m, to->slot, from);
+    } else if (from->kind == RULE_INPUT_BASELINE) {
+        bind_baseline(e, &e->slots[to->slot], from);
+    }
+    return ERR_OK;
+}
+
 static enum err bind_machine(struct engine *e, uint32_t index)
 {
     struct engine_machine *m = &e->machines[index];
     const struct rule_inputs *in = &m->rule->inputs;
     m->range_first = e->range_count;
+    m->memory_first = e->memory_count;
     m->inputs = calloc(in->count + 1, sizeof(*m->inputs));
     if (m->inputs == NULL) {
         return ERR_NOMEM;
@@ -146,20 +209,20 @@ static enum err bind_machine(struct engine *e, uint32_t index)
     for (uint32_t i = 0; i < in->count; i++) {
         const struct rule_input *from = &in->items[i];
         struct engine_input *to = &m->inputs[i];
-        *to = (struct engine_input){.kind = from->kind, .fn = from->fn};
-        if (from->kind == RULE_INPUT_ATTR) {
-            const struct device_pair *pair = device_attribute(e->device, view_str(from->name));
-            to->fixed = pair == NULL ? (double)NAN : pair->number;
-            continue;
-        }
-        CHECK(engine_find_slot(e, from->metric, &to->slot));
-        if (i < m->rule->trigger_count && slot_drives(&e->slots[to->slot], index) != ERR_OK) {
+        *to = (struct engine_input){.kind = from->kind,
+                                    .fn = from->fn,
+                                    .clock = from->clock,
+                                    .memory = from->memory,
+                                    .limit_us = from->window_us,
+                                    .param = from->param,
+                                    .source = from};
+        if (from->kind == RULE_INPUT_MEMORY) {
+            to->place = m->memory_first + m->memory_count++;
+            e->memory_count++;
+        } else if (from->kind == RULE_INPUT_ATTR || from->kind == RULE_INPUT_ATTR_TEXT) {
+            to->fixed = bind_attribute(e, from);
+        } else if (from->metric != 0 && bind_metric(e, index, from, to) != ERR_OK) {
             return ERR_NOMEM;
-        }
-        if (from->kind == RULE_INPUT_RANGE) {
-            to->range = bind_range(e, m, to->slot, from);
-        } else if (from->kind == RULE_INPUT_BASELINE) {
-            bind_baseline(e, &e->slots[to->slot], from);
         }
     }
     return ERR_OK;
@@ -227,6 +290,9 @@ void engine_unbind(struct engine *e)
         engine_series_fini(&e->slots[i].series);
         free(e->slots[i].machines);
     }
+    for (uint32_t i = 0; i < e->range_count; i++) {
+        engine_order_fini(&e->ranges[i].order);
+    }
     free(e->machines);
     free(e->slots);
     free(e->ranges);
@@ -249,6 +315,18 @@ bool engine_is_reading(const struct engine_slot *slot, const struct sample_value
     return true;
 }
 
+/* Of a text only whether it is the slot's is known. */
+static bool reading_of(const struct engine_slot *slot, const struct sample_value *v,
+                       double *ret_value)
+{
+    if (slot->text != NULL) {
+        *ret_value = view_eq_str(v->text, slot->text) ? 1.0 : 0.0;
+        return v->kind == VALUE_TEXT;
+    }
+    *ret_value = v->number;
+    return engine_is_reading(slot, v);
+}
+
 /* Both sides are sorted by metric. Rules may read far more metrics than a sample has, and the other
  * way round. */
 uint32_t engine_pick(const struct engine *e, const struct sample *s)
@@ -258,13 +336,15 @@ uint32_t engine_pick(const struct engine *e, const struct sample *s)
     uint32_t i = 0;
     while (at < s->count && i < e->slot_count) {
         const struct sample_value *v = &s->values[at];
-        const struct engine_slot *slot = &e->slots[i];
-        if (slot->metric < v->metric) {
+        if (e->slots[i].metric < v->metric) {
             i = e->slot_count > 4 * s->count ? slot_place(e, i + 1, v->metric) : i + 1;
             continue;
         }
-        if (slot->metric == v->metric && engine_is_reading(slot, v)) {
-            e->readings[n++] = (struct engine_reading){.slot = i, .value = v->number};
+        for (; i < e->slot_count && e->slots[i].metric == v->metric; i++) {
+            double value = 0;
+            if (reading_of(&e->slots[i], v, &value)) {
+                e->readings[n++] = (struct engine_reading){.slot = i, .value = value};
+            }
         }
         at++;
     }

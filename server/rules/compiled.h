@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "base/zone.h"
 #include "rules/program.h"
 #include "rules/summary.h"
 
@@ -24,6 +25,7 @@ struct rule {
     int64_t lateness_us;
     enum severity severity;
     enum rule_mode mode;
+    struct zone *zone; /* NULL: UTC */
     struct rule_summary summary;
     struct rule_action *actions;
     uint32_t action_count;

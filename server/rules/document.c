@@ -101,7 +101,7 @@ static enum err read_expr(struct maker *m, const char *key, struct rule_program 
 static bool reads_a_metric(const struct rule_inputs *in)
 {
     for (uint32_t i = 0; i < in->count; i++) {
-        if (in->items[i].kind != RULE_INPUT_ATTR) {
+        if (in->items[i].metric != 0) {
             return true;
         }
     }

@@ -12,8 +12,9 @@
 enum { RULE_EXPR_MAX_BYTES = 4096, RULE_NODES_MAX = 2 * RULE_OPS_MAX, RULE_NESTING_MAX = 64 };
 
 #define RULE_WINDOW_MAX_US (31LL * 24 * 3600 * 1000000)
+#define RULE_LIMIT_MAX_US  (366LL * 24 * 3600 * 1000000)
 
-enum rule_type { RULE_TYPE_NUMBER, RULE_TYPE_CONDITION };
+enum rule_type { RULE_TYPE_NUMBER, RULE_TYPE_CONDITION, RULE_TYPE_TEXT };
 
 struct rule_node {
     enum rule_op op;
@@ -22,6 +23,9 @@ struct rule_node {
     int column;
     const char *words; /* of an operator or function, for messages */
     double number;
+    uint16_t scalar; /* of a RULE_OP_CALL: enum rule_scalar */
+    uint16_t arity;  /* of a RULE_OP_CALL or RULE_OP_MEMORY */
+    bool shown;      /* of a RULE_OP_MEMORY: its value is the alert's */
     struct rule_ref ref;
 };
 

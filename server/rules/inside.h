@@ -12,6 +12,7 @@
 #include "rules/compiled.h"
 #include "rules/engine.h"
 #include "rules/history.h"
+#include "rules/order.h"
 #include "rules/series.h"
 
 enum { ENGINE_SNAPSHOTS_MAX = 8, ENGINE_BASELINE_DEFAULT = 300 };
@@ -19,9 +20,10 @@ enum { ENGINE_SNAPSHOTS_MAX = 8, ENGINE_BASELINE_DEFAULT = 300 };
 /* A reading beyond this is no reading: sums over a window of such values would overflow. */
 #define ENGINE_VALUE_MAX 1e290
 
-/* A metric that some rule of the device reads. */
+/* A metric that some rule of the device reads, or one of its texts. */
 struct engine_slot {
     int32_t metric;
+    const char *text; /* its values are 1 for this text, 0 for others; NULL: numbers */
     const struct metric_spec *spec; /* of the device's type; NULL: undeclared */
     uint32_t *machines;             /* to evaluate when the metric comes */
     uint32_t machine_count;
@@ -31,6 +33,7 @@ struct engine_slot {
     int64_t baseline_after_us; /* samples up to this time are in the seed, not counted again */
     bool baseline_fresh;       /* may be seeded */
     double baseline_fixed;     /* the operator's, from the attribute; NaN: none */
+    uint64_t saved_end; /* number of the series' next point in the restored state, in its block */
     struct engine_series series;
 };
 
@@ -38,7 +41,9 @@ struct engine_slot {
 struct engine_range {
     uint32_t slot;
     int64_t window_us;
-    bool sums;             /* avg or sum is among the functions */
+    bool sums;    /* avg or sum is among the functions */
+    bool ordered; /* quantile or its like is */
+    struct engine_order order;
     uint64_t saved_count;  /* points it had in the restored state; 0: none */
     int64_t saved_tail_us; /* time of the oldest of them */
 };
@@ -49,7 +54,13 @@ struct engine_input {
     enum rule_range fn;
     uint32_t slot;
     uint32_t range;
+    enum rule_clock clock;
+    enum rule_memory memory;
+    uint32_t place; /* of a memory, in the state */
+    int64_t limit_us;
+    double param;
     double fixed; /* of an attribute */
+    const struct rule_input *source;
 };
 
 /* One firing of a rule, from `since` to its end. */
@@ -76,6 +87,7 @@ struct engine_machine {
     int64_t after_us; /* samples up to this time do not drive the rule */
     struct engine_input *inputs;
     uint32_t range_first, range_count;
+    uint32_t memory_first, memory_count;
     struct engine_episodes episodes; /* what the fold says; the oldest has number `episode_first` */
     uint64_t episode_first;
     struct engine_episodes told; /* what was reported, while the fold runs again */
@@ -98,6 +110,15 @@ struct engine_range_state {
     double sum, carry;
 };
 
+/* What a for_total or then knows of the samples before: see memory.c. */
+struct engine_memory_state {
+    int64_t prev_us;  /* the evaluation before */
+    int64_t since_us; /* of its first condition: when it held last, or began */
+    int64_t total_us;
+    uint64_t held;  /* did the first condition hold then? */
+    uint64_t value; /* of the whole then */
+};
+
 enum engine_phase { ENGINE_NORMAL, ENGINE_WAITING, ENGINE_ACTIVE };
 
 struct engine_machine_state {
@@ -115,6 +136,7 @@ struct engine_state {
     struct engine_slot_state *slots;
     struct engine_range_state *ranges;
     struct engine_machine_state *machines;
+    struct engine_memory_state *memories;
 };
 
 enum engine_mode {
@@ -136,6 +158,7 @@ struct engine {
     uint32_t slot_count;
     struct engine_range *ranges;
     uint32_t range_count;
+    uint32_t memory_count;
     struct engine_machine *machines;
     uint32_t machine_count;
     struct engine_state *now;
@@ -152,7 +175,11 @@ struct engine {
 /* bind.c */
 NODISCARD enum err engine_bind(struct engine *e, const struct engine_rule *rules, uint32_t count);
 void engine_unbind(struct engine *e);
+/* A slot of the metric, if there is one the one of its numbers. */
 NODISCARD bool engine_find_slot(const struct engine *e, int32_t metric, uint32_t *ret_slot);
+/* text: NULL: the slot of its numbers. */
+NODISCARD bool engine_find_text_slot(const struct engine *e, int32_t metric, const char *text,
+                                     uint32_t *ret_slot);
 /* A number that is a reading: not text, not a sentinel for "no reading", not absurd. */
 bool engine_is_reading(const struct engine_slot *slot, const struct sample_value *v);
 /* The values of a sample that rules read, into e->readings; returns how many. */
@@ -173,9 +200,25 @@ void engine_roll_back(struct engine *e, int64_t ts_us);
 
 /* window.c: brings a window to time t. */
 void engine_range_advance(struct engine *e, uint32_t range, int64_t t_us);
-double engine_range_value(const struct engine *e, const struct engine_input *in);
 /* Adds up the window anew; for a window whose points are not those that were saved. */
 void engine_range_recount(struct engine *e, uint32_t range);
+/* Before the series forget what lies behind the state. */
+void engine_orders_cut(struct engine *e);
+
+/* range.c */
+double engine_range_value(const struct engine *e, const struct engine_input *in, int64_t t_us);
+
+/* memory.c */
+/* A sample drives the machine at time t: e->values has what is before the input. */
+void engine_memory_step(struct engine *e, const struct engine_machine *m,
+                        const struct engine_input *in, int64_t t_us);
+double engine_memory_value(const struct engine *e, const struct engine_input *in, int64_t t_us);
+/* The next time after t at which one of them changes with time alone; CLOCK_NONE: none does. */
+int64_t engine_memory_due_us(const struct engine *e, uint32_t machine, int64_t t_us);
+
+/* value.c: what an input is at time t. */
+double engine_input_value(const struct engine *e, const struct engine_machine *m,
+                          const struct engine_input *in, int64_t t_us);
 
 /* machine.c: the fold: one sample. False: it changed nothing. */
 bool engine_step(struct engine *e, const struct engine_entry *s, struct engine_out *out);

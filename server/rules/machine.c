@@ -37,37 +37,19 @@ static bool take_reading(struct engine *e, const struct engine_reading *v, int64
     return true;
 }
 
-static double input_value(const struct engine *e, const struct engine_input *in, int64_t t_us)
-{
-    const struct engine_slot *slot = &e->slots[in->slot];
-    const struct engine_slot_state *s = &e->now->slots[in->slot];
-    switch (in->kind) {
-    case RULE_INPUT_ATTR:
-        return in->fixed;
-    case RULE_INPUT_RANGE:
-        return engine_range_value(e, in);
-    case RULE_INPUT_METRIC:
-        return s->last_us != CLOCK_NONE && t_us - s->last_us <= RULE_LOOKBACK_US ? s->last
-                                                                                 : (double)NAN;
-    case RULE_INPUT_BASELINE:
-        break;
-    }
-    if (!isnan(slot->baseline_fixed)) {
-        return slot->baseline_fixed;
-    }
-    return s->baseline_count == slot->baseline_samples
-               ? s->baseline_sum / (double)slot->baseline_samples
-               : (double)NAN;
-}
-
-static void gather(struct engine *e, const struct engine_machine *m, int64_t t_us)
+/* `sample`: one came at this time, which what the rule remembers takes note of. */
+static void gather(struct engine *e, const struct engine_machine *m, int64_t t_us, bool sample)
 {
     for (uint32_t i = 0; i < m->range_count; i++) {
         engine_range_advance(e, m->range_first + i, t_us);
     }
     uint32_t count = m->rule->inputs.count;
     for (uint32_t i = 0; i < count; i++) {
-        e->values[i] = input_value(e, &m->inputs[i], t_us);
+        const struct engine_input *in = &m->inputs[i];
+        if (in->kind == RULE_INPUT_MEMORY && sample) {
+            engine_memory_step(e, m, in, t_us);
+        }
+        e->values[i] = engine_input_value(e, m, in, t_us);
     }
 }
 
@@ -139,7 +121,7 @@ static void drive(struct engine *e, uint32_t index, int64_t t_us, struct engine_
     }
     s->prev_us = t_us;
     out->evaluations++;
-    gather(e, m, t_us);
+    gather(e, m, t_us, true);
     if (s->phase != ENGINE_ACTIVE) {
         drive_raise(e, index, t_us, out);
     }

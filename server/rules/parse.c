@@ -5,10 +5,12 @@
  * which groups to the right. Before every comparison operator a mark is left: the value on its left
  * side.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/ident.h"
 #include "rules/expr.h"
 
@@ -20,8 +22,9 @@ struct item {
     enum item_kind kind;
     enum rule_op op;
     int prec;
-    int arity; /* of a call */
+    const struct rule_function *function; /* of a call */
     int commas;
+    int64_t limit_us; /* of a memory */
     struct rule_token token;
     const char *words;
 };
@@ -201,20 +204,58 @@ static enum err take_window(struct parser *p, int64_t *ret_us)
     return expect(p, RULE_TOKEN_RBRACKET, "]");
 }
 
-/* (x[5m]) after avg_over_time and its like. */
-static enum err take_range(struct parser *p, struct rule_ref *ref)
+/* A number beside a window, or a duration for its seconds. */
+static enum err take_param(struct parser *p, const char *what, double *ret_number)
+{
+    bool negative = p->token.kind == RULE_TOKEN_MINUS;
+    enum err e = negative ? advance(p) : ERR_OK;
+    if (e != ERR_OK) {
+        return e;
+    }
+    double number = p->token.number;
+    if (p->token.kind == RULE_TOKEN_DURATION) {
+        number = (double)p->token.duration_us / (double)CLOCK_SECOND_US;
+    } else if (p->token.kind != RULE_TOKEN_NUMBER) {
+        return expect(p, RULE_TOKEN_NUMBER, what);
+    }
+    *ret_number = negative ? -number : number;
+    return advance(p);
+}
+
+static enum err take_quantile(struct parser *p, struct rule_ref *ref)
+{
+    struct rule_token t = p->token;
+    enum err e = take_param(p, "a number from 0 to 1", &ref->param);
+    if (e == ERR_OK && !(ref->param >= 0 && ref->param <= 1)) {
+        return FAIL_AT(p, ERR_RANGE, &t, "a quantile is a number from 0 to 1");
+    }
+    return e != ERR_OK ? e : expect(p, RULE_TOKEN_COMMA, "a comma and a window such as x[5m]");
+}
+
+/* (x[5m]) after avg_over_time and its like; some take a number as well. */
+static enum err take_range(struct parser *p, const struct rule_function *f, struct rule_ref *ref)
 {
     enum err e = expect(p, RULE_TOKEN_LPAREN, "(");
+    if (e == ERR_OK && f->param == RULE_PARAM_BEFORE) {
+        e = take_quantile(p, ref);
+    }
     if (e == ERR_OK) {
         e = take_metric(p, &ref->name);
     }
     if (e == ERR_OK) {
         e = take_window(p, &ref->window_us);
     }
+    if (e == ERR_OK && f->param == RULE_PARAM_BEHIND) {
+        e = expect(p, RULE_TOKEN_COMMA, "a comma and how many seconds ahead");
+        if (e == ERR_OK) {
+            e = take_param(p, "a number of seconds", &ref->param);
+        }
+    }
     return e != ERR_OK ? e : expect(p, RULE_TOKEN_RPAREN, ")");
 }
 
-static enum err take_baseline(struct parser *p, struct rule_ref *ref)
+/* (x) after baseline and timestamp. */
+static enum err take_one(struct parser *p, struct rule_ref *ref)
 {
     enum err e = expect(p, RULE_TOKEN_LPAREN, "(");
     if (e == ERR_OK) {
@@ -223,16 +264,46 @@ static enum err take_baseline(struct parser *p, struct rule_ref *ref)
     return e != ERR_OK ? e : expect(p, RULE_TOKEN_RPAREN, ")");
 }
 
-static enum err push_scalar(struct parser *p, const struct rule_function *f,
-                            const struct rule_token *t)
+/* ("limit") or ("limit", 80) after attr. */
+static enum err take_attr(struct parser *p, struct rule_ref *ref)
 {
-    static const enum rule_op ops[] = {[RULE_SCALAR_ABS] = RULE_OP_ABS,
-                                       [RULE_SCALAR_MIN] = RULE_OP_MIN,
-                                       [RULE_SCALAR_MAX] = RULE_OP_MAX};
-    struct item call = {
-        .kind = ITEM_CALL, .op = ops[f->which], .arity = f->arity, .token = *t, .words = f->name};
+    ref->param = (double)NAN;
+    enum err e = expect(p, RULE_TOKEN_LPAREN, "(");
+    if (e == ERR_OK) {
+        e = take_name(p, "a name in quotes", &ref->name);
+    }
+    if (e == ERR_OK && p->token.kind == RULE_TOKEN_COMMA) {
+        e = advance(p);
+        if (e == ERR_OK) {
+            e = take_param(p, "a number for a device without the attribute", &ref->param);
+        }
+    }
+    return e != ERR_OK ? e : expect(p, RULE_TOKEN_RPAREN, ")");
+}
+
+static enum err take_nothing(struct parser *p)
+{
+    enum err e = expect(p, RULE_TOKEN_LPAREN, "(");
+    return e != ERR_OK ? e : expect(p, RULE_TOKEN_RPAREN, ")");
+}
+
+static enum err push_call(struct parser *p, const struct rule_function *f,
+                          const struct rule_token *t)
+{
+    struct item call = {.kind = ITEM_CALL,
+                        .op = f->kind == RULE_FUNCTION_MEMORY ? RULE_OP_MEMORY : RULE_OP_CALL,
+                        .function = f,
+                        .token = *t,
+                        .words = f->name};
     enum err e = push(p, call);
     return e != ERR_OK ? e : expect(p, RULE_TOKEN_LPAREN, "(");
+}
+
+/* avg(…) and avg by (site) (…) */
+static enum err group_function(struct parser *p, const struct rule_token *t)
+{
+    return FAIL_AT(p, ERR_UNSUPPORTED, t,
+                   "%.*s over devices is not part of this version's language", VIEW_ARG(t->text));
 }
 
 static enum err unknown_function(struct parser *p, const struct rule_token *t)
@@ -261,21 +332,38 @@ static enum err parse_call(struct parser *p, const struct rule_token *t, bool *r
     case RULE_FUNCTION_LATER:
         return FAIL_AT(p, ERR_UNSUPPORTED, t, "%.*s() is not part of this version's language",
                        VIEW_ARG(t->text));
+    case RULE_FUNCTION_GROUP:
+        return group_function(p, t);
     case RULE_FUNCTION_SCALAR:
+    case RULE_FUNCTION_MEMORY:
         *ret_open = true;
-        return push_scalar(p, f, t);
+        return push_call(p, f, t);
     case RULE_FUNCTION_RANGE:
         ref.kind = RULE_INPUT_RANGE;
         ref.fn = (enum rule_range)f->which;
-        e = take_range(p, &ref);
+        e = take_range(p, f, &ref);
         break;
+    case RULE_FUNCTION_CLOCK:
+        ref.kind = RULE_INPUT_CLOCK;
+        ref.clock = (enum rule_clock)f->which;
+        e = take_nothing(p);
+        break;
+    case RULE_FUNCTION_PI:
+        e = take_nothing(p);
+        return e != ERR_OK
+                   ? e
+                   : put_node(p, (struct rule_node){.op = RULE_OP_NUMBER, .number = M_PI}, t);
     case RULE_FUNCTION_BASELINE:
         ref.kind = RULE_INPUT_BASELINE;
-        e = take_baseline(p, &ref);
+        e = take_one(p, &ref);
+        break;
+    case RULE_FUNCTION_TIMESTAMP:
+        ref.kind = RULE_INPUT_TIMESTAMP;
+        e = take_one(p, &ref);
         break;
     case RULE_FUNCTION_ATTR:
         ref.kind = RULE_INPUT_ATTR;
-        e = take_quoted(p, &ref.name);
+        e = take_attr(p, &ref);
         break;
     case RULE_FUNCTION_METRIC:
         e = take_quoted(p, &ref.name);
@@ -287,10 +375,21 @@ static enum err parse_call(struct parser *p, const struct rule_token *t, bool *r
     return put_node(p, (struct rule_node){.op = RULE_OP_INPUT, .ref = ref, .words = f->name}, t);
 }
 
+/* avg by (site) (…): the word behind the name tells. */
+static bool is_group(const struct parser *p, const struct rule_token *t)
+{
+    const struct rule_function *f = rule_function_find(t->text);
+    return f != NULL && f->kind == RULE_FUNCTION_GROUP && p->token.kind == RULE_TOKEN_NAME &&
+           (view_eq_str(p->token.text, "by") || view_eq_str(p->token.text, "without"));
+}
+
 static enum err parse_name(struct parser *p, const struct rule_token *t, bool *ret_open)
 {
     if (p->token.kind == RULE_TOKEN_LPAREN) {
         return parse_call(p, t, ret_open);
+    }
+    if (is_group(p, t)) {
+        return group_function(p, t);
     }
     if (t->text.len > IDENT_MAX) {
         return FAIL_AT(p, ERR_LIMIT, t, "a name has at most %d characters", IDENT_MAX);
@@ -323,15 +422,15 @@ static enum err parse_operand(struct parser *p, bool *ret_open)
     case RULE_TOKEN_TRUE:
     case RULE_TOKEN_FALSE:
     case RULE_TOKEN_NAME:
+    case RULE_TOKEN_STRING:
     case RULE_TOKEN_LPAREN:
     case RULE_TOKEN_MINUS:
     case RULE_TOKEN_PLUS:
         break;
     case RULE_TOKEN_DURATION:
-        return FAIL_AT(p, ERR_SYNTAX, &t, "a duration stands only inside [ ]");
-    case RULE_TOKEN_STRING:
         return FAIL_AT(p, ERR_SYNTAX, &t,
-                       "a text stands only inside metric(\"…\") and attr(\"…\")");
+                       "a duration stands only inside [ ] and as the second value of for_total and "
+                       "then");
     default:
         return FAIL_AT(p, ERR_SYNTAX, &t, "expected a value, not %s", found(p, text));
     }
@@ -351,9 +450,45 @@ static enum err parse_operand(struct parser *p, bool *ret_open)
                         &t);
     case RULE_TOKEN_NAME:
         return parse_name(p, &t, ret_open);
+    case RULE_TOKEN_STRING:
+        return put_node(
+            p,
+            (struct rule_node){.op = RULE_OP_TEXT, .type = RULE_TYPE_TEXT, .ref = {.text = t.text}},
+            &t);
     default:
         return parse_prefix(p, &t, ret_open);
     }
+}
+
+/* The last value of a call is in: the node of the call itself. */
+static enum err close_call(struct parser *p, const struct item *call, const struct rule_token *at)
+{
+    const struct rule_function *f = call->function;
+    int count = call->commas + 1;
+    if (count < f->least || count > f->most) {
+        const char *than = f->least == f->most ? "" : count < f->least ? "at least " : "at most ";
+        int wanted = count < f->least ? f->least : f->most;
+        return FAIL_AT(p, ERR_SYNTAX, &call->token, "%s() takes %s%d value%s, not %d", call->words,
+                       than, wanted, wanted == 1 ? "" : "s", count);
+    }
+    struct rule_node node = {.op = call->op, .words = call->words, .arity = (uint16_t)count};
+    if (f->kind == RULE_FUNCTION_MEMORY) {
+        const uint8_t *start = call->token.text.data;
+        node.arity--; /* the duration is none of its conditions */
+        node.ref = (struct rule_ref){.kind = RULE_INPUT_MEMORY,
+                                     .memory = (enum rule_memory)f->which,
+                                     .name = view_of(start, (size_t)(at->text.data - start) + 1),
+                                     .window_us = call->limit_us};
+        return put_node(p, node, &call->token);
+    }
+    node.scalar = (uint16_t)f->which;
+    if (f->which == RULE_SCALAR_ROUND && count == 1) {
+        struct rule_node one = {.op = RULE_OP_NUMBER, .number = 1};
+        enum err e = put_node(p, one, &call->token);
+        node.arity = 2;
+        return e != ERR_OK ? e : put_node(p, node, &call->token);
+    }
+    return put_node(p, node, &call->token);
 }
 
 static enum err parse_close(struct parser *p)
@@ -368,17 +503,26 @@ static enum err parse_close(struct parser *p)
     }
     struct item open = p->stack[--p->depth];
     p->nesting--;
-    if (open.kind == ITEM_CALL && open.commas + 1 != open.arity) {
-        return FAIL_AT(p, ERR_SYNTAX, &open.token, "%s() takes %d value%s, not %d", open.words,
-                       open.arity, open.arity == 1 ? "" : "s", open.commas + 1);
-    }
     if (open.kind == ITEM_CALL) {
-        e = put_item(p, &open);
+        e = close_call(p, &open, &t);
     }
     return e != ERR_OK ? e : advance(p);
 }
 
-static enum err parse_comma(struct parser *p)
+/* Behind the first comma of for_total and then. */
+static enum err take_limit(struct parser *p, struct item *call)
+{
+    struct rule_token t = p->token;
+    enum err e = expect(p, RULE_TOKEN_DURATION, "a duration such as 10h");
+    if (e == ERR_OK && (t.duration_us == 0 || t.duration_us > RULE_LIMIT_MAX_US)) {
+        return FAIL_AT(p, ERR_RANGE, &t, "the duration is more than 0 and at most 366d");
+    }
+    call->limit_us = t.duration_us;
+    return e;
+}
+
+/* *ret_open: a value follows. */
+static enum err parse_comma(struct parser *p, bool *ret_open)
 {
     enum err e = reduce(p, 0, false);
     if (e != ERR_OK) {
@@ -388,8 +532,19 @@ static enum err parse_comma(struct parser *p)
         return FAIL_AT(p, ERR_SYNTAX, &p->token,
                        "a comma stands only between the values of a function");
     }
-    p->stack[p->depth - 1].commas++;
-    return advance(p);
+    struct item *call = &p->stack[p->depth - 1];
+    *ret_open = true;
+    call->commas++;
+    e = advance(p);
+    if (e == ERR_OK && call->op == RULE_OP_MEMORY && call->commas == 1) {
+        *ret_open = false;
+        e = take_limit(p, call);
+    }
+    if (e == ERR_OK && !*ret_open && p->token.kind != RULE_TOKEN_COMMA &&
+        p->token.kind != RULE_TOKEN_RPAREN) {
+        return expect(p, RULE_TOKEN_COMMA, "a comma or )");
+    }
+    return e;
 }
 
 static enum err not_an_operator(struct parser *p)
@@ -442,14 +597,12 @@ static enum err parse_binary(struct parser *p)
 static enum err parse_tail(struct parser *p, bool *ret_more)
 {
     *ret_more = true;
-    while (p->token.kind == RULE_TOKEN_RPAREN) {
-        enum err e = parse_close(p);
-        if (e != ERR_OK) {
+    while (p->token.kind == RULE_TOKEN_RPAREN || p->token.kind == RULE_TOKEN_COMMA) {
+        bool open = false;
+        enum err e = p->token.kind == RULE_TOKEN_RPAREN ? parse_close(p) : parse_comma(p, &open);
+        if (e != ERR_OK || open) {
             return e;
         }
-    }
-    if (p->token.kind == RULE_TOKEN_COMMA) {
-        return parse_comma(p);
     }
     if (p->token.kind != RULE_TOKEN_END) {
         return parse_binary(p);

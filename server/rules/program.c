@@ -10,7 +10,10 @@ void rule_inputs_fini(struct rule_inputs *in)
 {
     for (uint32_t i = 0; i < in->count; i++) {
         free(in->items[i].name);
+        free(in->items[i].text);
         free(in->items[i].label);
+        rule_program_fini(&in->items[i].conditions[0]);
+        rule_program_fini(&in->items[i].conditions[1]);
     }
     free(in->items);
     *in = (struct rule_inputs){.items = NULL};
@@ -38,38 +41,121 @@ static void put_name(struct buf *b, struct view name)
     }
 }
 
+static void put_range(struct buf *b, const struct rule_ref *ref)
+{
+    char window[CLOCK_TEXT_SIZE];
+    const struct rule_function *f = rule_range_function(ref->fn);
+    buf_printf(b, "%s(", f->name);
+    if (f->param == RULE_PARAM_BEFORE) {
+        buf_printf(b, "%.15g, ", ref->param);
+    }
+    put_name(b, ref->name);
+    buf_printf(b, "[%s]", clock_format_duration(ref->window_us, window));
+    if (f->param == RULE_PARAM_BEHIND) {
+        buf_printf(b, ", %.15g", ref->param);
+    }
+    buf_put_str(b, ")");
+}
+
 static char *input_label(const struct rule_ref *ref)
 {
     struct buf b;
-    buf_init(&b, 512);
+    buf_init(&b, 8192);
     switch (ref->kind) {
     case RULE_INPUT_METRIC:
         put_name(&b, ref->name);
         break;
-    case RULE_INPUT_RANGE: {
-        char window[CLOCK_TEXT_SIZE];
-        buf_printf(&b, "%s(", rule_range_words(ref->fn));
+    case RULE_INPUT_TEXT:
         put_name(&b, ref->name);
-        buf_printf(&b, "[%s])", clock_format_duration(ref->window_us, window));
+        buf_printf(&b, " == \"%.*s\"", VIEW_ARG(ref->text));
         break;
-    }
+    case RULE_INPUT_RANGE:
+        put_range(&b, ref);
+        break;
     case RULE_INPUT_BASELINE:
-        buf_put_str(&b, "baseline(");
+    case RULE_INPUT_TIMESTAMP:
+        buf_put_str(&b, ref->kind == RULE_INPUT_BASELINE ? "baseline(" : "timestamp(");
         put_name(&b, ref->name);
         buf_put_str(&b, ")");
         break;
     case RULE_INPUT_ATTR:
-        buf_printf(&b, "attr(\"%.*s\")", VIEW_ARG(ref->name));
+        buf_printf(&b, "attr(\"%.*s\"", VIEW_ARG(ref->name));
+        if (!isnan(ref->param)) {
+            buf_printf(&b, ", %.15g", ref->param);
+        }
+        buf_put_str(&b, ")");
+        break;
+    case RULE_INPUT_ATTR_TEXT:
+        buf_printf(&b, "attr(\"%.*s\") == \"%.*s\"", VIEW_ARG(ref->name), VIEW_ARG(ref->text));
+        break;
+    case RULE_INPUT_CLOCK:
+        buf_printf(&b, "%s()", rule_clock_words(ref->clock));
+        break;
+    case RULE_INPUT_MEMORY:
+        buf_put_view(&b, ref->name);
         break;
     }
     return buf_take_str(&b);
 }
 
+static bool reads_metric(enum rule_input_kind kind)
+{
+    return kind == RULE_INPUT_METRIC || kind == RULE_INPUT_TEXT || kind == RULE_INPUT_RANGE ||
+           kind == RULE_INPUT_BASELINE || kind == RULE_INPUT_TIMESTAMP;
+}
+
+bool rule_inputs_timed(const struct rule_inputs *in, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rule_input *item = &in->items[i];
+        if ((item->kind == RULE_INPUT_RANGE &&
+             (item->fn == RULE_RANGE_ABSENT || item->fn == RULE_RANGE_PRESENT)) ||
+            (item->kind == RULE_INPUT_MEMORY && item->memory == RULE_MEMORY_NONE)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A number, where NaN says that there is none. */
+static bool number_same(double a, double b)
+{
+    return a == b || (isnan(a) && isnan(b));
+}
+
 static bool input_same(const struct rule_input *in, const struct rule_ref *ref)
 {
-    return in->kind == ref->kind && view_eq_str(ref->name, in->name) &&
-           (ref->kind != RULE_INPUT_RANGE ||
-            (in->fn == ref->fn && in->window_us == ref->window_us));
+    return in->kind == ref->kind && view_eq_str(ref->name, in->name) && in->fn == ref->fn &&
+           in->clock == ref->clock && in->window_us == ref->window_us &&
+           number_same(in->param, ref->param) &&
+           (in->text == NULL ? ref->text.data == NULL
+                             : ref->text.data != NULL && view_eq_str(ref->text, in->text));
+}
+
+static char *copy_of(struct view v)
+{
+    return v.data == NULL ? strdup("") : strndup((const char *)v.data, v.len);
+}
+
+static enum err input_make(const struct rule_ref *ref, struct rule_input *ret_input)
+{
+    struct rule_input made = {.kind = ref->kind,
+                              .fn = ref->fn,
+                              .clock = ref->clock,
+                              .memory = ref->memory,
+                              .window_us = ref->window_us,
+                              .param = ref->param,
+                              .name = copy_of(ref->name),
+                              .text = ref->text.data == NULL ? NULL : copy_of(ref->text),
+                              .label = input_label(ref)};
+    if (made.name == NULL || made.label == NULL || (ref->text.data != NULL && made.text == NULL)) {
+        free(made.name);
+        free(made.text);
+        free(made.label);
+        return ERR_NOMEM;
+    }
+    *ret_input = made;
+    return ERR_OK;
 }
 
 enum err rule_inputs_add(struct rule_inputs *in, const struct rule_ref *ref, struct intern *metrics,
@@ -84,8 +170,8 @@ enum err rule_inputs_add(struct rule_inputs *in, const struct rule_ref *ref, str
     if (in->count == RULE_INPUTS_MAX) {
         return ERR_LIMIT;
     }
-    int32_t metric = ref->kind == RULE_INPUT_ATTR ? 0 : intern_add(metrics, ref->name);
-    if (metric == 0 && ref->kind != RULE_INPUT_ATTR) {
+    int32_t metric = reads_metric(ref->kind) ? intern_add(metrics, ref->name) : 0;
+    if (metric == 0 && reads_metric(ref->kind)) {
         return ERR_FULL;
     }
     struct rule_input *items = realloc(in->items, (in->count + 1) * sizeof(*items));
@@ -93,19 +179,13 @@ enum err rule_inputs_add(struct rule_inputs *in, const struct rule_ref *ref, str
         return ERR_NOMEM;
     }
     in->items = items;
-    struct rule_input added = {.kind = ref->kind,
-                               .fn = ref->fn,
-                               .metric = metric,
-                               .window_us = ref->kind == RULE_INPUT_RANGE ? ref->window_us : 0,
-                               .name = strndup((const char *)ref->name.data, ref->name.len),
-                               .label = input_label(ref)};
-    if (added.name == NULL || added.label == NULL) {
-        free(added.name);
-        free(added.label);
-        return ERR_NOMEM;
+    enum err e = input_make(ref, &items[in->count]);
+    if (e != ERR_OK) {
+        return e;
     }
+    items[in->count].metric = metric;
     *ret_index = (uint16_t)in->count;
-    in->items[in->count++] = added;
+    in->count++;
     return ERR_OK;
 }
 
@@ -132,12 +212,8 @@ static double arithmetic(enum rule_op op, double a, double b)
         return a / b;
     case RULE_OP_MOD:
         return fmod(a, b);
-    case RULE_OP_POW:
-        return pow(a, b);
-    case RULE_OP_MIN:
-        return a < b ? a : b;
     default:
-        return a > b ? a : b;
+        return pow(a, b);
     }
 }
 
@@ -166,6 +242,16 @@ static bool holds(enum rule_op op, double a, double b)
     }
 }
 
+static double call(const struct rule_step *s, const double *args)
+{
+    for (uint32_t i = 0; i < s->arity; i++) {
+        if (isnan(args[i])) {
+            return (double)NAN;
+        }
+    }
+    return rule_scalar_apply((enum rule_scalar)s->input, args);
+}
+
 double rule_program_run(const struct rule_program *p, const double *inputs, double *ret_mark)
 {
     double stack[RULE_OPS_MAX];
@@ -184,12 +270,16 @@ double rule_program_run(const struct rule_program *p, const double *inputs, doub
             mark = stack[top - 1];
             break;
         case RULE_OP_PLUS:
+        case RULE_OP_TEXT:
+        case RULE_OP_MEMORY:
             break;
         case RULE_OP_NEG:
             stack[top - 1] = -stack[top - 1];
             break;
-        case RULE_OP_ABS:
-            stack[top - 1] = fabs(stack[top - 1]);
+        case RULE_OP_CALL:
+            top -= s->arity;
+            stack[top] = call(s, &stack[top]);
+            top++;
             break;
         case RULE_OP_ADD:
         case RULE_OP_SUB:
@@ -197,8 +287,6 @@ double rule_program_run(const struct rule_program *p, const double *inputs, doub
         case RULE_OP_DIV:
         case RULE_OP_MOD:
         case RULE_OP_POW:
-        case RULE_OP_MIN:
-        case RULE_OP_MAX:
             top--;
             stack[top - 1] = arithmetic(s->op, stack[top - 1], stack[top]);
             break;

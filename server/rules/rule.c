@@ -19,6 +19,7 @@ void rule_free(struct rule *r)
     rule_program_fini(&r->when);
     rule_program_fini(&r->clear);
     rule_summary_fini(&r->summary);
+    zone_free(r->zone);
     rule_actions_free(r->actions, r->action_count);
     free(r);
 }

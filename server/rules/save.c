@@ -3,9 +3,12 @@
  *
  *     "SBEN" format base watermark first slots machines
  *     slot:    metric last_us last baseline_samples baseline_after_us baseline_count baseline_sum
+ *              text end
  *     machine: rule_id version after_us prev_us since_us clear_us fired_us value phase alert_id
- * ranges range:   metric window_us count tail_us sum carry checksum (FNV-1a, 64 bits, over
- * everything before)
+ *              ranges memories
+ *     range:   metric window_us count tail_us sum carry
+ *     memory:  prev_us since_us total_us flags
+ *     checksum (FNV-1a, 64 bits, over everything before)
  *
  * The points of the windows are not in it: they are stored samples, and the caller replays them.
  * The running sums are, because their last bits depend on all that went through the window before.
@@ -16,7 +19,7 @@
 #include "base/wire.h"
 #include "rules/inside.h"
 
-enum { SAVE_MAGIC = 0x4E454253, SAVE_FORMAT = 1, SAVE_LIST_MAX = 65536, SAVE_SUM_BYTES = 8 };
+enum { SAVE_MAGIC = 0x4E454253, SAVE_FORMAT = 2, SAVE_LIST_MAX = 65536, SAVE_SUM_BYTES = 8 };
 
 static uint64_t checksum(struct view v)
 {
@@ -83,6 +86,19 @@ static int64_t get_time(struct wire *w)
     return us;
 }
 
+/* Tells the texts of a metric apart; 0: its numbers. */
+static uint64_t text_hash(const char *text)
+{
+    return text == NULL ? 0 : checksum(view_str(text)) | 1;
+}
+
+/* Sums of blocks depend on where the points lie in them: the number of the next, in its block. */
+static uint32_t saved_phase(const struct engine *e, uint32_t i)
+{
+    uint64_t end = e->sealed ? e->snapshots[0]->slots[i].end : e->slots[i].saved_end;
+    return (uint32_t)(end % ENGINE_BLOCK_LARGE);
+}
+
 static void save_slot(const struct engine *e, uint32_t i, struct buf *out)
 {
     const struct engine_slot *slot = &e->slots[i];
@@ -94,6 +110,8 @@ static void save_slot(const struct engine *e, uint32_t i, struct buf *out)
     put_i64(out, slot->baseline_samples == 0 ? CLOCK_NONE : slot->baseline_after_us);
     put_u64(out, s->baseline_count);
     put_f64(out, s->baseline_sum);
+    put_u64(out, text_hash(slot->text));
+    put_u32(out, saved_phase(e, i));
 }
 
 static void save_range(const struct engine *e, uint32_t i, struct buf *out)
@@ -120,6 +138,14 @@ static void save_range(const struct engine *e, uint32_t i, struct buf *out)
     put_f64(out, count == 0 ? 0 : r->carry);
 }
 
+static void save_memory(const struct engine_memory_state *s, struct buf *out)
+{
+    put_i64(out, s->prev_us);
+    put_i64(out, s->since_us);
+    put_i64(out, s->total_us);
+    put_u32(out, (uint32_t)(s->held | s->value << 1));
+}
+
 static void save_machine(const struct engine *e, uint32_t i, struct buf *out)
 {
     const struct engine_machine *m = &e->machines[i];
@@ -141,6 +167,10 @@ static void save_machine(const struct engine *e, uint32_t i, struct buf *out)
     put_u32(out, m->range_count);
     for (uint32_t k = 0; k < m->range_count; k++) {
         save_range(e, m->range_first + k, out);
+    }
+    put_u32(out, m->memory_count);
+    for (uint32_t k = 0; k < m->memory_count; k++) {
+        save_memory(&e->snapshots[0]->memories[m->memory_first + k], out);
     }
 }
 
@@ -186,6 +216,22 @@ struct loader {
     uint32_t next_machine;
 };
 
+static bool find_slot(const struct engine *e, int32_t metric, uint64_t text, uint32_t *ret_slot)
+{
+    uint32_t at = 0;
+    if (!engine_find_slot(e, metric, &at)) {
+        return false;
+    }
+    while (at < e->slot_count && e->slots[at].metric == metric) {
+        if (text_hash(e->slots[at].text) == text) {
+            *ret_slot = at;
+            return true;
+        }
+        at++;
+    }
+    return false;
+}
+
 static void load_slot(struct loader *l)
 {
     int32_t metric = (int32_t)get_u32(&l->w);
@@ -195,14 +241,17 @@ static void load_slot(struct loader *l)
     int64_t after_us = get_time(&l->w);
     s.baseline_count = get_u64(&l->w);
     s.baseline_sum = get_f64(&l->w);
-    if (s.baseline_count > samples) {
+    uint64_t text = get_u64(&l->w);
+    uint32_t end = get_u32(&l->w);
+    if (s.baseline_count > samples || end >= ENGINE_BLOCK_LARGE) {
         wire_fail(&l->w, ERR_MALFORMED);
     }
     uint32_t at = 0;
-    if (!l->apply || !engine_find_slot(l->e, metric, &at)) {
+    if (!l->apply || !find_slot(l->e, metric, text, &at)) {
         return;
     }
     struct engine_slot *slot = &l->e->slots[at];
+    slot->saved_end = end;
     if (samples == 0 || slot->baseline_samples != samples) {
         s.baseline_count = 0; /* nobody counted, or another number is wanted now: seed anew */
         s.baseline_sum = 0;
@@ -246,6 +295,31 @@ static void load_range(struct loader *l, const struct engine_machine *m)
             r->saved_count = count;
             r->saved_tail_us = tail_us;
             l->e->now->ranges[m->range_first + i] = s;
+        }
+    }
+}
+
+/* m == NULL: read and skip. Of the same version of a rule they are as many, in the same order. */
+static void load_memories(struct loader *l, const struct engine_machine *m)
+{
+    uint32_t count = get_u32(&l->w);
+    if (count > RULE_MEMORIES_MAX) {
+        wire_fail(&l->w, ERR_MALFORMED);
+        return;
+    }
+    m = m != NULL && m->memory_count == count ? m : NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        struct engine_memory_state s = {.prev_us = get_time(&l->w)};
+        s.since_us = get_time(&l->w);
+        s.total_us = get_i64(&l->w);
+        uint32_t flags = get_u32(&l->w);
+        s.held = flags & 1;
+        s.value = flags >> 1 & 1;
+        if (s.total_us < 0 || s.total_us > CLOCK_MAX_US || flags > 3) {
+            wire_fail(&l->w, ERR_MALFORMED);
+        }
+        if (m != NULL) {
+            l->e->now->memories[m->memory_first + i] = s;
         }
     }
 }
@@ -297,6 +371,7 @@ static void load_machine(struct loader *l)
     for (uint32_t i = 0; i < ranges; i++) {
         load_range(l, m);
     }
+    load_memories(l, m);
 }
 
 /* Rules and baselines of which nothing was saved begin at the watermark. */
@@ -465,6 +540,17 @@ static void seal_range(struct engine *e, uint32_t range)
     }
 }
 
+/* The points get numbers that lie in their blocks as those they had. */
+static void seal_slot(struct engine *e, uint32_t i)
+{
+    struct engine_series *s = &e->slots[i].series;
+    uint64_t by = (e->slots[i].saved_end - s->end) % ENGINE_BLOCK_LARGE;
+    if (e->slots[i].has_series && engine_series_shift(s, by) != ERR_OK) {
+        e->failed = ERR_NOMEM;
+    }
+    e->now->slots[i].end = s->end;
+}
+
 void engine_seal(struct engine *e)
 {
     if (e->sealed) {
@@ -472,7 +558,7 @@ void engine_seal(struct engine *e)
     }
     e->sealed = true;
     for (uint32_t i = 0; i < e->slot_count; i++) {
-        e->now->slots[i].end = e->slots[i].series.end;
+        seal_slot(e, i);
     }
     for (uint32_t i = 0; i < e->range_count; i++) {
         seal_range(e, i);

@@ -15,7 +15,8 @@ static size_t state_bytes(const struct engine *e)
 {
     return e->slot_count * sizeof(struct engine_slot_state) +
            e->range_count * sizeof(struct engine_range_state) +
-           e->machine_count * sizeof(struct engine_machine_state);
+           e->machine_count * sizeof(struct engine_machine_state) +
+           e->memory_count * sizeof(struct engine_memory_state);
 }
 
 struct engine_state *engine_state_new(const struct engine *e)
@@ -28,6 +29,7 @@ struct engine_state *engine_state_new(const struct engine *e)
     s->slots = (void *)(s + 1);
     s->ranges = (void *)(s->slots + e->slot_count);
     s->machines = (void *)(s->ranges + e->range_count);
+    s->memories = (void *)(s->machines + e->machine_count);
     for (uint32_t i = 0; i < e->slot_count; i++) {
         s->slots[i].last_us = CLOCK_NONE;
     }
@@ -36,6 +38,10 @@ struct engine_state *engine_state_new(const struct engine *e)
         s->machines[i].since_us = CLOCK_NONE;
         s->machines[i].clear_us = CLOCK_NONE;
         s->machines[i].fired_us = CLOCK_NONE;
+    }
+    for (uint32_t i = 0; i < e->memory_count; i++) {
+        s->memories[i].prev_us = CLOCK_NONE;
+        s->memories[i].since_us = CLOCK_NONE;
     }
     return s;
 }
@@ -46,7 +52,7 @@ void engine_state_copy(const struct engine *e, struct engine_state *to,
     to->newest_us = from->newest_us;
     size_t bytes = state_bytes(e);
     if (bytes > 0) {
-        memcpy(to->slots, from->slots, bytes); /* the three arrays are one block */
+        memcpy(to->slots, from->slots, bytes); /* the arrays are one block */
     }
 }
 
@@ -177,6 +183,7 @@ void engine_roll_back(struct engine *e, int64_t ts_us)
     const struct engine_state *s = e->snapshots[e->snapshot_count - 1];
     CHECK(s->newest_us < ts_us); /* an older sample is late and does not come this far */
     engine_state_copy(e, e->now, s);
+    engine_orders_cut(e);
     for (uint32_t i = 0; i < e->slot_count; i++) {
         engine_series_cut(&e->slots[i].series, e->now->slots[i].end);
     }

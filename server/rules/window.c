@@ -1,5 +1,5 @@
 /*
- * window: running sums over (t - W, t].
+ * window: what came into (t - W, t] and what left it, and running sums over it.
  *
  * What left the window is subtracted first, then what came is added, both with Neumaier's
  * compensation; an empty window is exactly zero again. The sum is part of the state, so the result
@@ -32,7 +32,7 @@ static void drop_tail(struct engine_range_state *r, const struct engine_series *
 
 void engine_range_advance(struct engine *e, uint32_t range, int64_t t_us)
 {
-    const struct engine_range *spec = &e->ranges[range];
+    struct engine_range *spec = &e->ranges[range];
     const struct engine_series *s = &e->slots[spec->slot].series;
     struct engine_range_state *r = &e->now->ranges[range];
     uint64_t end = e->now->slots[spec->slot].end;
@@ -56,6 +56,20 @@ void engine_range_advance(struct engine *e, uint32_t range, int64_t t_us)
         }
         r->end++;
     }
+    if (spec->ordered && e->failed == ERR_OK) {
+        e->failed = engine_order_follow(&spec->order, s, r->tail, r->end);
+    }
+}
+
+void engine_orders_cut(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->range_count; i++) {
+        struct engine_range *spec = &e->ranges[i];
+        if (spec->ordered) {
+            engine_order_cut(&spec->order, &e->slots[spec->slot].series,
+                             e->now->slots[spec->slot].end);
+        }
+    }
 }
 
 void engine_range_recount(struct engine *e, uint32_t range)
@@ -67,34 +81,4 @@ void engine_range_recount(struct engine *e, uint32_t range)
     for (uint64_t n = r->tail; n < r->end; n++) {
         sum_add(r, engine_series_at(s, n).value);
     }
-}
-
-double engine_range_value(const struct engine *e, const struct engine_input *in)
-{
-    const struct engine_series *s = &e->slots[in->slot].series;
-    const struct engine_range_state *r = &e->now->ranges[in->range];
-    uint64_t count = r->end - r->tail;
-    if (in->fn == RULE_RANGE_PRESENT) {
-        return count > 0 ? 1.0 : 0.0;
-    }
-    if (count == 0) {
-        return (double)NAN;
-    }
-    switch (in->fn) {
-    case RULE_RANGE_AVG:
-        return (r->sum + r->carry) / (double)count;
-    case RULE_RANGE_SUM:
-        return r->sum + r->carry;
-    case RULE_RANGE_MIN:
-        return engine_series_extreme(s, r->tail, r->end, false);
-    case RULE_RANGE_MAX:
-        return engine_series_extreme(s, r->tail, r->end, true);
-    case RULE_RANGE_COUNT:
-        return (double)count;
-    case RULE_RANGE_LAST:
-        return engine_series_at(s, r->end - 1).value;
-    case RULE_RANGE_PRESENT:
-        break;
-    }
-    return (double)NAN;
 }

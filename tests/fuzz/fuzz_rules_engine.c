@@ -62,6 +62,13 @@ static const char *const documents[] = {
     "{\"name\":\"e\",\"when\":\"x > baseline(x)\",\"for\":\"2s\",\"lateness\":\"0s\"}",
     "{\"name\":\"f\",\"when\":\"sum_over_time(y[4s]) > 300 or count_over_time(x[4s]) > 5\","
     "\"clear\":\"last_over_time(y[2s]) < 10\",\"max_gap\":\"9s\",\"lateness\":\"0s\"}",
+    "{\"name\":\"g\",\"when\":\"stddev_over_time(x[40s]) > deriv(x[20s]) * 9 or "
+    "quantile_over_time(0.7, y[15s]) > 120\",\"lateness\":\"0s\"}",
+    "{\"name\":\"h\",\"when\":\"anomaly(x[60s]) > 2 or mad_over_time(x[9s]) > 40 or rate(x[50s]) > "
+    "9 "
+    "or predict_linear(y[30s], 5) > 200\",\"lateness\":\"0s\"}",
+    "{\"name\":\"i\",\"when\":\"for_total(x > 100, 9s, y > 200) and then(y > 50, 5s, x > "
+    "20)\",\"clear\":\"changes(x[20s]) < 2\",\"max_gap\":\"7s\",\"lateness\":\"0s\"}",
 };
 
 static void world_init(struct world *w, uint8_t rules, uint8_t lateness)
@@ -81,7 +88,7 @@ static void world_init(struct world *w, uint8_t rules, uint8_t lateness)
     w->lateness_us = lateness % 64 * SECOND;
     struct rule_env env = {.metrics = w->metrics};
     for (int i = 0; i < RULES; i++) {
-        size_t which = (rules / (i == 0 ? 1 : 6)) % COUNT_OF(documents);
+        size_t which = (rules / (i == 0 ? 1u : COUNT_OF(documents))) % COUNT_OF(documents);
         struct rule_error e;
         CHECK(rule_compile(view_str(documents[which]), &env, &w->rules[i].rule, &e) == ERR_OK);
         w->rules[i].rule_id = i + 1;

@@ -38,6 +38,10 @@ static void check_rule(const struct rule *r, const uint8_t *data, size_t size)
         }
         check_program(&r->when, &r->inputs, values);
         check_program(&r->clear, &r->inputs, values);
+        for (uint32_t i = 0; i < r->inputs.count; i++) {
+            check_program(&r->inputs.items[i].conditions[0], &r->inputs, values);
+            check_program(&r->inputs.items[i].conditions[1], &r->inputs, values);
+        }
     }
     struct device *d = device_new();
     CHECK(d != NULL);

@@ -4,11 +4,12 @@
 
 #include "base/check.h"
 
-static struct metric_spec spec(struct intern *metrics, const char *name, int64_t baseline)
+static struct metric_spec spec(struct intern *metrics, const char *name, const char *unit,
+                               int64_t baseline)
 {
     return (struct metric_spec){.metric = intern_add(metrics, view_str(name)),
                                 .name = strdup(name),
-                                .unit = strdup(""),
+                                .unit = strdup(unit),
                                 .baseline_samples = baseline};
 }
 
@@ -18,10 +19,10 @@ struct device_type *help_motor(struct intern *metrics)
     t->name = strdup("motor");
     t->metrics = calloc(4, sizeof(*t->metrics));
     t->metric_count = 4;
-    t->metrics[0] = spec(metrics, "temperature", 3);
-    t->metrics[1] = spec(metrics, "rpm", 3);
-    t->metrics[2] = spec(metrics, "vibration", 0);
-    t->metrics[3] = spec(metrics, "heading", 0);
+    t->metrics[0] = spec(metrics, "temperature", "degC", 3);
+    t->metrics[1] = spec(metrics, "rpm", "1/min", 3);
+    t->metrics[2] = spec(metrics, "vibration", "", 0);
+    t->metrics[3] = spec(metrics, "heading", "", 0);
     t->metrics[3].missing = calloc(1, sizeof(double));
     t->metrics[3].missing[0] = 511;
     t->metrics[3].missing_count = 1;
@@ -260,4 +261,71 @@ uint32_t help_random(struct help_random *r, uint32_t below)
     r->state ^= r->state << 25;
     r->state ^= r->state >> 27;
     return (uint32_t)((r->state * 0x2545F4914F6CDD1DULL) >> 33) % below;
+}
+
+static struct device_type *gauge(struct intern *metrics, double modulus)
+{
+    struct device_type *t = device_type_new();
+    t->name = strdup("gauge");
+    t->any_metric = true;
+    t->metrics = calloc(1, sizeof(*t->metrics));
+    t->metric_count = 1;
+    t->metrics[0] = spec(metrics, "x", "", 3);
+    t->metrics[0].modulus = modulus;
+    return t;
+}
+
+/* The rule fires at the last sample alone, which also has a metric `probe`; its value is that of
+ * the left side of the first comparison. */
+static double value_of(struct help_env *h, struct device *d, const char *expr, bool condition,
+                       const struct help_point *points, size_t count)
+{
+    char document[1024];
+    (void)snprintf(document, sizeof(document), "{'name':'v','when':'(%s)%s and probe == 1'}", expr,
+                   condition ? "" : " != 1e301");
+    struct rule *r = NULL;
+    struct rule_error error;
+    if (help_compile(h, document, &r, &error) == ERR_TYPE && condition) {
+        return value_of(h, d, expr, false, points, count);
+    }
+    if (r == NULL) {
+        (void)fprintf(stderr, "%s: %s %d:%d %s\n", document, error.pointer, error.line,
+                      error.column, error.detail);
+        abort();
+    }
+    struct engine_rule one = {.rule_id = 1, .version = 1, .rule = r};
+    struct help_run *run = help_run_new(engine_new(d, &one, 1, 0, CLOCK_NONE));
+    for (size_t i = 0; i < count; i++) {
+        struct sample_value values[2] = {
+            {.metric = help_metric(h, "x"), .kind = VALUE_NUMBER, .number = points[i].v},
+            {.metric = help_metric(h, "probe"), .kind = VALUE_NUMBER, .number = 1}};
+        bool last = i + 1 == count;
+        bool asked_only = isnan(points[i].v);
+        struct sample s = {.ts_us = (int64_t)llround(points[i].s * 1e6),
+                           .count = (asked_only ? 0u : 1u) + (last ? 1u : 0u),
+                           .values = asked_only ? values + 1 : values};
+        (void)help_feed_sample(run, &s);
+    }
+    double value = run->count == 0 ? (double)NAN : run->alerts[0].value;
+    if (condition) {
+        value = run->count > 0 ? 1 : 0;
+    }
+    help_run_free(run);
+    rule_drop(r);
+    return value;
+}
+
+double help_value(const char *expr, double modulus, const struct help_point *points, size_t count)
+{
+    struct help_env h;
+    help_env_init(&h);
+    struct device_type *type = gauge(h.metrics, modulus);
+    struct device *d = help_device(type, "d");
+    device_type_drop(type);
+    help_attribute(d, "limit", "80", 80);
+    help_attribute(d, "mode", "auto", (double)NAN);
+    double value = value_of(&h, d, expr, true, points, count);
+    device_drop(d);
+    help_env_fini(&h);
+    return value;
 }

@@ -13,8 +13,8 @@
 #define S   CLOCK_SECOND_US
 #define MIN CLOCK_MINUTE_US
 
-/* The device type `motor`: temperature and rpm have a baseline of 3, vibration none, heading a
- * sentinel. */
+/* The device type `motor`: temperature and rpm have units and a baseline of 3, vibration neither,
+ * heading a sentinel. */
 struct device_type *help_motor(struct intern *metrics);
 
 struct help_env {
@@ -78,3 +78,12 @@ struct help_random {
     uint64_t state;
 };
 uint32_t help_random(struct help_random *r, uint32_t below);
+
+/* One reading for help_value(); NaN: none at this time, but the rule is asked. */
+struct help_point {
+    double s; /* seconds */
+    double v;
+};
+/* What the expression is when the last of the points of metric x has come. Of a condition 1 or 0.
+ * NaN: absent. x is a metric of type `gauge`, with this modulus. */
+double help_value(const char *expr, double modulus, const struct help_point *points, size_t count);

@@ -89,6 +89,15 @@ struct rule *stream_rule(struct help_env *h, struct help_random *random)
         "count_over_time(x[10s]) > 4 unless y > 55",
         "last_over_time(y[3s]) > 50 and present_over_time(x[3s])",
         "y - baseline(y) > 2",
+        "stddev_over_time(x[40s]) > 5 or deriv(y[20s]) > 0.5",
+        "zscore_over_time(x[90s]) > 1.5",
+        "increase(x[1m]) > 60 and changes(y[10s]) > 0",
+        "quantile_over_time(0.8, x[30s]) > 56 or mad_over_time(y[30s]) > 3",
+        "anomaly(x[2m]) > 2",
+        "predict_linear(y[30s], 20) > 60 unless resets(x[8s]) > 2",
+        "for_total(x > 50, 30s, y > 60) and x > 55",
+        "then(x > 55, 5s, then(y > 50, 10s, x < 45))",
+        "(hour() + minute()) % 2 == 0 and irate(x[10s]) > 1",
     };
     static const char *const clears[] = {"", "'clear':'x < 50',",
                                          "'clear':'avg_over_time(y[10s]) < 49',"};
@@ -129,6 +138,12 @@ static bool same_slot(const struct engine_slot_state *a, const struct engine_slo
            a->baseline_count == b->baseline_count && same_bits(a->baseline_sum, b->baseline_sum);
 }
 
+static bool same_memory(const struct engine_memory_state *a, const struct engine_memory_state *b)
+{
+    return a->prev_us == b->prev_us && a->since_us == b->since_us && a->total_us == b->total_us &&
+           a->held == b->held && a->value == b->value;
+}
+
 static bool same_machine(const struct engine_machine_state *a, const struct engine_machine_state *b)
 {
     return a->prev_us == b->prev_us && a->since_us == b->since_us && a->clear_us == b->clear_us &&
@@ -148,6 +163,9 @@ bool stream_same_state(const struct engine *a, const struct engine *b, bool numb
         const struct engine_range_state *y = &b->now->ranges[i];
         same = x->end - x->tail == y->end - y->tail && same_bits(x->sum, y->sum) &&
                same_bits(x->carry, y->carry) && (!numbers || x->tail == y->tail);
+    }
+    for (uint32_t i = 0; i < a->memory_count && same; i++) {
+        same = same_memory(&a->now->memories[i], &b->now->memories[i]);
     }
     for (uint32_t i = 0; i < a->machine_count && same; i++) {
         same = same_machine(&a->now->machines[i], &b->now->machines[i]) &&

@@ -75,7 +75,25 @@ Test(language, errors_name_line_column_and_what_was_expected)
         {"metric(\\\"a\\nb\\\") > 1", ERR_SYNTAX, 1, 8, "no line break"},
         {"metric(\\\"\\\") > 1", ERR_SYNTAX, 1, 8, "cannot be a name"},
         {"metric(\\\"x) > 1", ERR_SYNTAX, 1, 8, "no closing"},
-        {"x > \\\"a\\\"", ERR_SYNTAX, 1, 5, "a text stands only"},
+        {"x > \\\"a\\\"", ERR_TYPE, 1, 3, "a text is compared by == or !="},
+        {"quantile_over_time(x[5m]) > 1", ERR_SYNTAX, 1, 20, "a number from 0 to 1"},
+        {"quantile_over_time(1.5, x[5m]) > 1", ERR_RANGE, 1, 20, "from 0 to 1"},
+        {"quantile_over_time(0.5 x[5m]) > 1", ERR_SYNTAX, 1, 24, "a comma and a window"},
+        {"predict_linear(x[5m]) > 1", ERR_SYNTAX, 1, 21, "how many seconds ahead"},
+        {"predict_linear(x[5m], y) > 1", ERR_SYNTAX, 1, 23, "a number of seconds"},
+        {"rate(x) > 1", ERR_SYNTAX, 1, 7, "[ and a window"},
+        {"attr(\\\"a\\\", x) > 1", ERR_SYNTAX, 1, 11, "without the attribute"},
+        {"hour(x) > 1", ERR_SYNTAX, 1, 6, "expected )"},
+        {"clamp(x, 1) > 1", ERR_SYNTAX, 1, 1, "clamp() takes 3 values, not 2"},
+        {"round(x, 1, 2) > 1", ERR_SYNTAX, 1, 1, "round() takes at most 2 values, not 3"},
+        {"for_total(x > 1) and y > 1", ERR_SYNTAX, 1, 1, "at least 2 values, not 1"},
+        {"for_total(x > 1, 10)", ERR_SYNTAX, 1, 18, "a duration such as 10h"},
+        {"for_total(x > 1, 0s)", ERR_RANGE, 1, 18, "more than 0"},
+        {"for_total(x > 1, 367d)", ERR_RANGE, 1, 18, "366d"},
+        {"for_total(x > 1, 1h y)", ERR_SYNTAX, 1, 21, "a comma or )"},
+        {"for_total(x > 1, 1h, y > 1, z > 1)", ERR_SYNTAX, 1, 1, "at most 3 values, not 4"},
+        {"then(x > 1, 1h)", ERR_SYNTAX, 1, 1, "then() takes 3 values, not 2"},
+        {"then(x > 1, y > 1, 1h)", ERR_SYNTAX, 1, 13, "a duration such as 10h"},
         {"avg_over_tme(x[5m]) > 1", ERR_UNKNOWN_NAME, 1, 1, "did you mean avg_over_time()?"},
         {"frobnicate(x) > 1", ERR_UNKNOWN_NAME, 1, 1, "unknown function frobnicate()"},
     };
@@ -84,29 +102,8 @@ Test(language, errors_name_line_column_and_what_was_expected)
 
 Test(language, functions_of_the_full_language_are_refused_by_name)
 {
-    static const char *const names[] = {"absent_over_time",
-                                        "stddev_over_time",
-                                        "quantile_over_time",
-                                        "zscore_over_time",
-                                        "for_total",
-                                        "then",
-                                        "rate",
-                                        "increase",
-                                        "delta",
-                                        "deriv",
-                                        "changes",
-                                        "resets",
-                                        "predict_linear",
-                                        "inside",
-                                        "distance_to",
-                                        "hour",
-                                        "day_of_week",
-                                        "avg",
-                                        "sum",
-                                        "count",
-                                        "topk",
-                                        "round",
-                                        "clamp"};
+    static const char *const names[] = {"inside", "distance_to", "holt_winters", "label_replace",
+                                        "histogram_quantile"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char when[64];
         char detail[96];
@@ -119,8 +116,12 @@ Test(language, functions_of_the_full_language_are_refused_by_name)
     static const struct refusal words[] = {
         {"x offset 5m > 1", ERR_UNSUPPORTED, 1, 3, "offset is not part"},
         {"max(x, y) by (site) > 1", ERR_UNSUPPORTED, 1, 11, "by is not part"},
+        {"1 < avg(x)", ERR_UNSUPPORTED, 1, 5, "avg over devices is not part"},
+        {"1 < avg by (site) (x)", ERR_UNSUPPORTED, 1, 5, "avg over devices is not part"},
+        {"1 < topk by (site) (2, x)", ERR_UNSUPPORTED, 1, 5, "topk over devices is not part"},
+        {"1 < count(x > 5)", ERR_UNSUPPORTED, 1, 5, "count over devices is not part"},
     };
-    expect_refusals("", words, 2);
+    expect_refusals("", words, sizeof(words) / sizeof(words[0]));
 }
 
 Test(language, numbers_and_conditions_never_mix)
@@ -140,8 +141,55 @@ Test(language, numbers_and_conditions_never_mix)
         {"abs(x > 1) > 0", ERR_TYPE, 1, 1, "abs takes numbers"},
         {"(x > 1) + 1 > 0", ERR_TYPE, 1, 9, "+ takes numbers"},
         {"present_over_time(x[1m]) > 0", ERR_TYPE, 1, 26, "condition"},
+        {"min(x, y > 1) > 0", ERR_TYPE, 1, 1, "its second value is a condition"},
+        {"for_total(x, 1h)", ERR_TYPE, 1, 1, "for_total takes conditions, but its inner side is a"},
+        {"then(x > 1, 1h, y)", ERR_TYPE, 1, 1, "then takes conditions, but its second value is a"},
+        {"for_total(x > 1, 1h) > 5", ERR_TYPE, 1, 22, "the left side"},
+        {"\\\"a\\\"", ERR_TYPE, 1, 1, "this is a text"},
+        {"\\\"a\\\" == \\\"a\\\"", ERR_TYPE, 1, 5, "a text is compared"},
+        {"x == \\\"a\\\" + 1", ERR_TYPE, 1, 10, "its left side is a text"},
+        {"x + 1 == \\\"a\\\"", ERR_TYPE, 1, 7, "a text is compared"},
+        {"-x == \\\"a\\\"", ERR_TYPE, 1, 4, "a text is compared"},
+        {"avg_over_time(x[5m]) == \\\"a\\\"", ERR_TYPE, 1, 22, "a text is compared"},
+        {"(x > 1) == \\\"a\\\"", ERR_TYPE, 1, 9, "a text is compared"},
     };
     expect_refusals("", cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+Test(language, known_units_do_not_mix)
+{
+    static const struct refusal cases[] = {
+        {"temperature > rpm", ERR_TYPE, 1, 13, "> has \"degC\" on one side and \"1/min\" on the"},
+        {"temperature + rpm > 1", ERR_TYPE, 1, 13, "+ has \"degC\""},
+        {"max(temperature, rpm) > 1", ERR_TYPE, 1, 1, "max has"},
+        {"clamp(1, temperature, rpm) > 1", ERR_TYPE, 1, 1, "clamp has"},
+        {"avg_over_time(temperature[5m]) > 2 * baseline(rpm)", ERR_TYPE, 1, 32, "degC"},
+        {"quantile_over_time(0.5, temperature[5m]) == -rpm / 2", ERR_TYPE, 1, 42, "degC"},
+        {"abs(temperature) - round(increase(rpm[5m]), 5) > 1", ERR_TYPE, 1, 18, "degC"},
+    };
+    expect_refusals("'select':'type=motor',", cases, sizeof(cases) / sizeof(cases[0]));
+    static const char *const accepted[] = {
+        "temperature > 80 and rpm > 100",
+        "temperature > 1.1 * baseline(temperature)",
+        "temperature * rpm > 100 + rpm",
+        "temperature / rpm > temperature / 2 * rpm",
+        "temperature > attr(\\\"limit\\\") + vibration",
+        "rate(temperature[5m]) > rate(rpm[5m])",
+        "stdvar_over_time(temperature[5m]) > rpm",
+        "count_over_time(temperature[5m]) > rpm",
+        "zscore_over_time(temperature[5m]) > rpm",
+        "sqrt(temperature) > rpm",
+        "timestamp(temperature) > timestamp(rpm)",
+    };
+    struct help_env h;
+    help_env_init(&h);
+    for (size_t i = 0; i < sizeof(accepted) / sizeof(accepted[0]); i++) {
+        char document[512];
+        (void)snprintf(document, sizeof(document), "{'name':'r','select':'type=motor','when':'%s'}",
+                       accepted[i]);
+        rule_drop(help_rule(&h, document));
+    }
+    help_env_fini(&h);
 }
 
 Test(language, a_pinned_type_tells_which_metrics_exist)

@@ -2,6 +2,7 @@
 
 #include "help.h"
 #include "rules/history.h"
+#include "rules/order.h"
 #include "rules/series.h"
 
 /* The points as a plain list beside the series. */
@@ -67,6 +68,165 @@ Test(series, one_point_over_the_limit_drops_the_oldest)
     cr_expect_eq(engine_series_extreme(&s, s.first, s.end, false), 10);
     cr_expect_eq(engine_series_extreme(&s, s.first, s.end, true), ENGINE_POINTS_MAX + 9);
     engine_series_fini(&s);
+}
+
+/* Two passes over the plain list. */
+static struct engine_moments moments(const struct model *m, uint64_t from, uint64_t to)
+{
+    struct engine_moments sum = {.value = 0};
+    double count = (double)(to - from);
+    for (uint64_t n = from; n < to; n++) {
+        sum.value += m->values[n] / count;
+        sum.time += (double)(n - from) / count;
+    }
+    for (uint64_t n = from; n < to; n++) {
+        double v = m->values[n] - sum.value;
+        double t = (double)(n - from) - sum.time;
+        sum.values += v * v;
+        sum.times += t * t;
+        sum.both += t * v;
+    }
+    return sum;
+}
+
+static bool near(double a, double b, double scale)
+{
+    return fabs(a - b) <= 1e-11 * scale;
+}
+
+static void expect_sums(const struct engine_series *s, const struct model *m, uint64_t from,
+                        uint64_t to)
+{
+    struct engine_moments is = engine_series_moments(s, from, to);
+    struct engine_moments want = moments(m, from, to);
+    cr_assert(near(is.value + m->values[from], want.value, fabs(want.value)));
+    cr_assert(near(is.values, want.values, 1 + want.values), "%.17g %.17g", is.values, want.values);
+    cr_assert(near(is.time, want.time, 1 + want.time));
+    cr_assert(near(is.times, want.times, 1 + want.times));
+    cr_assert(near(is.both, want.both, 1 + sqrt(want.times * want.values)));
+    uint32_t changes = 0;
+    uint32_t falls = 0;
+    double fallen = 0;
+    for (uint64_t n = from + 1; n < to; n++) {
+        changes += m->values[n] != m->values[n - 1];
+        falls += m->values[n] < m->values[n - 1];
+        fallen += m->values[n] < m->values[n - 1] ? m->values[n - 1] : 0;
+    }
+    struct engine_turn t = engine_series_turns(s, from, to);
+    cr_assert_eq(t.changes, changes);
+    cr_assert_eq(t.falls, falls);
+    cr_assert_eq(t.rounds, 0);
+    cr_assert_eq(engine_series_fallen(s, from, to), fallen, "integers add up exactly");
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of a sorted list, as PromQL has it. */
+static double quantile(const double *sorted, uint64_t count, double q)
+{
+    double rank = q * (double)(count - 1);
+    uint64_t low = (uint64_t)rank;
+    uint64_t high = low + 1 < count ? low + 1 : count - 1;
+    return sorted[low] * (1 - (rank - (double)low)) + sorted[high] * (rank - (double)low);
+}
+
+static void expect_order(const struct engine_order *o, const struct model *m, uint64_t from,
+                         uint64_t to)
+{
+    static double list[20000];
+    uint64_t count = to - from;
+    memcpy(list, m->values + from, count * sizeof(double));
+    qsort(list, count, sizeof(double), by_size);
+    cr_assert_eq(o->total, count);
+    for (int i = 0; i <= 10; i++) {
+        cr_assert_eq(engine_order_quantile(o, i / 10.0), quantile(list, count, i / 10.0));
+    }
+    double middle = quantile(list, count, 0.5);
+    for (uint64_t n = 0; n < count; n++) {
+        list[n] = fabs(list[n] - middle);
+    }
+    qsort(list, count, sizeof(double), by_size);
+    cr_assert_eq(engine_order_mad(o), quantile(list, count, 0.5));
+}
+
+Test(series, sums_and_ranks_are_those_of_a_plain_scan_after_any_appends_cuts_and_trims)
+{
+    struct help_random r = {.state = 77};
+    struct model *m = calloc(1, sizeof(*m));
+    struct engine_series s = {.needs = RULE_NEEDS_MOMENTS | RULE_NEEDS_TURNS};
+    struct engine_order o = {.chunks = NULL};
+    for (int round = 0; round < 1500; round++) {
+        uint32_t what = help_random(&r, 10);
+        for (uint32_t i = what < 6 ? help_random(&r, 300) : 0; i > 0 && m->end < 20000; i--) {
+            /* Small values far from zero, and every now and then a large one. */
+            m->values[m->end] = help_random(&r, 50) == 0 ? (double)help_random(&r, 10000000)
+                                                         : 1000000 + (double)help_random(&r, 40);
+            struct engine_point p = {.ts_us = (int64_t)m->end * S, .value = m->values[m->end]};
+            cr_assert_eq(engine_series_append(&s, p), ERR_OK);
+            m->end++;
+        }
+        if (what == 6 && m->end > m->first) {
+            m->end -= help_random(&r, (uint32_t)(m->end - m->first) + 1) / 3;
+            engine_order_cut(&o, &s, m->end);
+            engine_series_cut(&s, m->end);
+        }
+        if (what == 7) {
+            m->first += help_random(&r, (uint32_t)(m->end - m->first) + 1) / 4;
+            engine_series_trim(&s, m->first);
+        }
+        if (m->end == m->first) {
+            continue;
+        }
+        uint64_t from = m->first + help_random(&r, (uint32_t)(m->end - m->first));
+        uint64_t to = from + 1 + help_random(&r, (uint32_t)(m->end - from));
+        expect_sums(&s, m, from, to);
+        if (round % 3 == 0) { /* a window that mostly goes forward, and sometimes back */
+            from = what == 8 ? from : m->first + (m->end - m->first) / 2;
+            cr_assert_eq(engine_order_follow(&o, &s, from, m->end), ERR_OK);
+            expect_order(&o, m, from, m->end);
+        }
+    }
+    engine_order_fini(&o);
+    engine_series_fini(&s);
+    free(m);
+}
+
+/* A restored series has the same bits although its first points are gone. */
+Test(series, a_shifted_series_adds_up_in_the_same_order)
+{
+    struct help_random r = {.state = 5};
+    unsigned needs = RULE_NEEDS_MOMENTS | RULE_NEEDS_TURNS;
+    struct engine_series whole = {.needs = needs};
+    struct engine_series rest = {.needs = needs};
+    for (int n = 0; n < 9000; n++) {
+        struct engine_point p = {.ts_us = n * S + help_random(&r, 1000),
+                                 .value = (double)help_random(&r, 1000000) / 7};
+        cr_assert_eq(engine_series_append(&whole, p), ERR_OK);
+        if (n >= 2345) {
+            cr_assert_eq(engine_series_append(&rest, p), ERR_OK);
+        }
+    }
+    cr_assert_eq(engine_series_shift(&rest, (whole.end - rest.end) % ENGINE_BLOCK_LARGE), ERR_OK);
+    uint64_t by = whole.end - rest.end;
+    for (int round = 0; round < 500; round++) {
+        uint64_t from = 2345 + help_random(&r, 6000);
+        uint64_t to = from + 1 + help_random(&r, (uint32_t)(9000 - from));
+        struct engine_moments a = engine_series_moments(&whole, from, to);
+        struct engine_moments b = engine_series_moments(&rest, from - by, to - by);
+        cr_assert_eq(memcmp(&a, &b, sizeof(a)), 0, "[%llu, %llu)", (unsigned long long)from,
+                     (unsigned long long)to);
+        cr_assert_eq(engine_series_fallen(&whole, from, to),
+                     engine_series_fallen(&rest, from - by, to - by));
+        cr_assert_eq(engine_series_extreme(&whole, from, to, true),
+                     engine_series_extreme(&rest, from - by, to - by, true));
+    }
+    engine_series_fini(&whole);
+    engine_series_fini(&rest);
 }
 
 /* In (ts, seq) order, with their own values, and none but those of `model`. */
