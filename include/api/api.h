@@ -25,6 +25,8 @@ struct api_hooks {
     /* Has the device a live session now? NULL: nobody knows, and the API does not say. Short, from
      * any thread. */
     bool (*online)(void *arg, int32_t device_id);
+    /* There may be something to tell somebody; or channels changed. NULL: nobody is told. */
+    void (*notify)(void *arg, bool channels_changed);
     bool (*ready)(void *arg, char *ret_why, size_t size); /* for /readyz */
 };
 

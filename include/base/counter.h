@@ -71,6 +71,12 @@
     X(ALERTS_RESOLVED, "alerts_resolved_total", "counter", "alerts that were resolved")            \
     X(ALERTS_CORRECTED, "alerts_corrected_total", "counter",                                       \
       "alerts corrected by out-of-order readings")                                                 \
+    X(NOTIFICATIONS_SENT, "notifications_sent_total", "counter",                                   \
+      "notifications that their receivers took, digests as one")                                   \
+    X(NOTIFICATIONS_FAILED, "notification_failures_total", "counter",                              \
+      "attempts to notify somebody that failed")                                                   \
+    X(NOTIFICATIONS_SUPPRESSED, "notifications_suppressed_total", "counter",                       \
+      "notifications that were not sent; their rows have the reason")                              \
     X(COMMANDS_CREATED, "commands_created_total", "counter", "commands created")                   \
     X(COMMANDS_SUCCEEDED, "commands_succeeded_total", "counter", "commands answered with success") \
     X(COMMANDS_FAILED, "commands_failed_total", "counter", "commands that ended without success")  \

@@ -19,22 +19,26 @@ enum api_op_kind {
     API_OP_COMMAND_CREATE,
     API_OP_COMMAND_CANCEL,
     API_OP_ALERT_ACK,
-    API_OP_TELEMETRY
+    API_OP_TELEMETRY,
+    API_OP_ALERT_LIFE, /* comment, assign, shelve, unshelve */
+    API_OP_NOTE,       /* an event */
 };
 
 struct api_op {
     struct mail mail; /* for whoever carries the op */
     enum api_op_kind kind;
     /* in: strings are owned by the api until `done` has run */
-    int32_t device_id; /* COMMAND_CREATE, TELEMETRY */
-    const char *method;
-    const char *params;          /* JSON object */
-    int64_t expires_us;          /* from now; 0: the default */
+    int32_t device_id;  /* COMMAND_CREATE, TELEMETRY, ALERT_LIFE, NOTE */
+    const char *method; /* ALERT_LIFE: comment, assigned, shelved, unshelved; NOTE: the event */
+    const char *params; /* JSON object */
+    int64_t expires_us; /* from now; 0: the default */
     const char *idempotency_key; /* COMMAND_CREATE, TELEMETRY; NULL: none */
     const char *actor;           /* the token's name */
-    const char *comment;         /* ALERT_ACK; may be NULL */
+    const char *comment;         /* ALERT_ACK, ALERT_LIFE; may be NULL */
+    const char *assignee;        /* ALERT_LIFE; NULL: nobody */
+    int64_t until_us;            /* ALERT_LIFE, shelved */
     int64_t id;                  /* command or alert */
-    struct view body;            /* TELEMETRY */
+    struct view body;            /* TELEMETRY; NOTE: JSON object */
     /* out */
     enum err status; /* ERR_NOT_FOUND, ERR_STATE, ERR_FULL (too many open commands), ERR_CONFLICT
                         (same key, other command), ERR_DB_DOWN, ERR_EXISTS (same key, same command:

@@ -75,6 +75,8 @@ COUNT(commands_per_device_max,          100,                 1,       10000,    
  SIZE(spool_max,                        2048*MIB,            64*MIB,  1048576*MIB,   PLAIN,  "size of all files in spool_dir; when it is reached nothing more is acknowledged") \
  TIME(spool_after,                      2*SEC,               100000,  600*SEC,       PLAIN,  "PostgreSQL must be away for so long before messages go to spool_dir") \
  TEXT(alert_log,                        "-",                                         PLAIN,  "file the alert log is appended to; -: standard output") \
+ TEXT(notify_networks,                  "",                                          PLAIN,  "addresses, or networks as 10.0.0.0/8, that channels may reach though they are private, loopback or link-local; plain HTTP goes only there") \
+ TEXT(notify_tls_ca,                    "",                                          PLAIN,  "certificates of the CAs that vouch for webhook and mail servers, PEM file; empty: the system's") \
  TEXT(log_level,                        "info",                                      PLAIN,  "debug, info, warn or error") \
  TEXT(log_format,                       "auto",                                      PLAIN,  "auto, logfmt or json") \
  TIME(stop_timeout,                     10*SEC,              1*SEC,   600*SEC,       PLAIN,  "time to finish batches and close sessions at a stop")

@@ -39,6 +39,13 @@ void topics_stop(struct topics *t);  /* its timer ends; delayed wills are not se
 void topics_flush(struct topics *t); /* what was gathered goes to `commit` */
 void topics_free(struct topics *t);  /* NULL is fine */
 
+/* A message of the server itself, from any thread, until topics_stop(). Takes over the caller's
+ * hold on the ticket, which is told when what the message promises is stored: ERR_OK, ERR_NOT_FOUND
+ * (nobody has subscribed), ERR_DENIED (no topic between devices), ERR_FULL, ERR_QUOTA, ERR_NOMEM,
+ * ERR_CLOSED. */
+void topics_publish(struct topics *t, struct view topic, struct view payload, uint8_t qos,
+                    bool retain, struct ticket *ticket);
+
 /* The hooks of session.h. */
 enum err topics_route(struct topics *t, struct session *s, const struct session_publish *p,
                       struct ticket *ticket);

@@ -50,6 +50,22 @@
     X(alerts_list)          \
     X(alert_get)            \
     X(alert_ack)            \
+    X(alert_comment)        \
+    X(alert_assign)         \
+    X(alert_shelve)         \
+    X(alert_unshelve)       \
+    X(channels_list)        \
+    X(channels_create)      \
+    X(channel_get)          \
+    X(channel_put)          \
+    X(channel_delete)       \
+    X(channel_test)         \
+    X(silences_list)        \
+    X(silences_create)      \
+    X(silence_get)          \
+    X(silence_end)          \
+    X(notifications_list)   \
+    X(notification_get)     \
     X(events_open)          \
     X(work_orders_list)     \
     X(work_order_get)       \

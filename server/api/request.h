@@ -165,3 +165,11 @@ void api_request_again(struct api_request *r, store_work_fn work);
 void api_submit(struct api_request *r, void (*done)(struct api_op *op));
 /* The problem for an op that failed. */
 void api_fail_op(struct api_request *r, const char *what);
+
+/* ---- alerts -----------------------------------------------------------------------------------
+ */
+
+/* The alert of the path, or NULL after answering. */
+struct db_result *api_alert(struct api_request *r, struct db *db, int64_t *ret_id);
+/* For an op on an alert: answers with the alert as it is then. */
+void api_alert_done(struct api_op *op);

@@ -35,8 +35,7 @@ void api_handle_alerts_list(struct api_request *r, struct db *db)
     api_answer_rows(r, rows, limit, 'a');
 }
 
-/* The alert of the path, or NULL after answering. */
-static struct db_result *find_alert(struct api_request *r, struct db *db, int64_t *ret_id)
+struct db_result *api_alert(struct api_request *r, struct db *db, int64_t *ret_id)
 {
     int64_t id = 0;
     struct db_result *row = NULL;
@@ -59,37 +58,35 @@ static struct db_result *find_alert(struct api_request *r, struct db *db, int64_
 void api_handle_alert_get(struct api_request *r, struct db *db)
 {
     int64_t id = 0;
-    struct db_result *row = find_alert(r, db, &id);
+    struct db_result *row = api_alert(r, db, &id);
     if (row != NULL) {
         api_answer_row(r, row, MHD_HTTP_OK);
     }
 }
 
-static void ack_answer(struct store_job *job, struct db *db)
+static void life_answer(struct store_job *job, struct db *db)
 {
     struct api_request *r = CONTAINER_OF(job, struct api_request, job);
     struct db_result *row = NULL;
     if (db == NULL) {
-        /* The acknowledgement is committed; only the look at it failed. */
+        /* What was done is committed; only the look at it failed. */
         struct emit_json j = emit_json_init(&r->out);
         emit_json_open(&j, '{');
         emit_json_key(&j, "id");
         emit_json_int(&j, r->op.id);
-        emit_json_key(&j, "acknowledged_by");
-        emit_json_str(&j, r->bearer.name);
         emit_json_close(&j, '}');
         api_answer(r, MHD_HTTP_OK);
-    } else if ((row = find_alert(r, db, &r->op.id)) != NULL) {
+    } else if ((row = api_alert(r, db, &r->op.id)) != NULL) {
         api_answer_row(r, row, MHD_HTTP_OK);
     }
     api_request_finish(r);
 }
 
-static void ack_done(struct api_op *op)
+void api_alert_done(struct api_op *op)
 {
     struct api_request *r = op->arg;
     if (op->status == ERR_OK) {
-        api_request_again(r, ack_answer);
+        api_request_again(r, life_answer);
         return;
     }
     api_fail_op(r, "such alert");
@@ -99,7 +96,7 @@ static void ack_done(struct api_op *op)
 void api_handle_alert_ack(struct api_request *r, struct db *db)
 {
     int64_t id = 0;
-    struct db_result *row = find_alert(r, db, &id);
+    struct db_result *row = api_alert(r, db, &id);
     if (row == NULL) {
         return;
     }
@@ -125,5 +122,5 @@ void api_handle_alert_ack(struct api_request *r, struct db *db)
     r->op.kind = API_OP_ALERT_ACK;
     r->op.id = id;
     r->op.comment = comment;
-    api_submit(r, ack_done);
+    api_submit(r, api_alert_done);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "app/cli_alert_life.h"
 #include "app/cli_server.h"
 #include "app/cli_table.h"
 #include "app/commands.h"
@@ -280,6 +281,16 @@ int cli_alert(int argc, char **argv)
         {"ack", "ID…", "say that somebody is on it",
          "  signalbox alert ack 17 --comment \"on my way\"\n", 1, ACKS_MAX, SERVER, ack_options,
          alert_ack},
+        {"comment", "ID…", "write something into its history",
+         "  signalbox alert comment 17 --comment \"bearing ordered\"\n", 1, ACKS_MAX, SERVER,
+         alert_comment_options, alert_comment},
+        {"assign", "ID…", "say who takes care of it", "  signalbox alert assign 17 --to ann\n", 1,
+         ACKS_MAX, SERVER, alert_assign_options, alert_assign},
+        {"shelve", "ID…", "tell nobody of it for a while",
+         "  signalbox alert shelve 17 --for 8h --comment \"part ordered\"\n", 1, ACKS_MAX, SERVER,
+         alert_shelve_options, alert_shelve},
+        {"unshelve", "ID…", "take it off the shelf", "  signalbox alert unshelve 17\n", 1, ACKS_MAX,
+         SERVER, alert_comment_options, alert_unshelve},
         {"watch", "", "print alerts as they come, one line each",
          "  signalbox alert watch\n  signalbox alert watch --severity critical -o json\n", 0, 0,
          SERVER, watch_options, alert_watch},

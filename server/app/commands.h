@@ -24,6 +24,7 @@ int cli_device(int argc, char **argv);
 int cli_type(int argc, char **argv);
 int cli_rule(int argc, char **argv);
 int cli_alert(int argc, char **argv);
+int cli_silence(int argc, char **argv);
 int cli_command(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_manual(int argc, char **argv);

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "base/log.h"
 #include "catalog/catalog.h"
 #include "ingest/ingest.h"
+#include "notify/notify.h"
 #include "session/sessions.h"
 #include "store/store.h"
 #include "store/writer.h"
@@ -29,6 +31,7 @@ struct server {
     struct ingest *ingest;
     struct sessions *sessions;
     struct topics *topics;
+    struct notify *notify;
     struct gate **gates; /* one a net loop */
     uint32_t gate_count;
     struct api *api;
@@ -130,11 +133,14 @@ static struct device *on_device(void *arg, int32_t id)
     return catalog_device_by_id(((struct server *)arg)->catalog, id);
 }
 
-/* ingest -> session, api, alert log */
+/* ingest -> session, api, alert log, notify */
 static void on_event(void *arg, const struct ingest_event *e)
 {
     struct server *s = arg;
     alert_log_write(s->alert_log, e);
+    if (strncmp(e->kind, "alert.", 6) == 0) {
+        notify_wake(s->notify, false);
+    }
     if (e->id != 0) {
         api_event(s->api, &(struct api_event){.id = e->id,
                                               .kind = e->kind,
@@ -176,6 +182,17 @@ static void on_submit(void *arg, struct api_op *op)
 static void on_credential_revoked(void *arg, int32_t device_id, int64_t credential_id)
 {
     session_kick(((struct server *)arg)->sessions, device_id, credential_id);
+}
+static void on_notify(void *arg, bool channels_changed)
+{
+    notify_wake(((struct server *)arg)->notify, channels_changed);
+}
+
+/* notify -> topics; its commands and notes go to ingest as the API's do */
+static void on_notify_publish(void *arg, const struct notify_publish *p)
+{
+    topics_publish(((struct server *)arg)->topics, p->topic, p->payload, p->qos, p->retain,
+                   p->ticket);
 }
 static bool on_ready(void *arg, char *ret_why, size_t size)
 {
@@ -239,6 +256,8 @@ static enum err start_core(struct server *s, struct db *db)
                                        .deliver = on_deliver,
                                        .attach_done = on_attach_done,
                                        .usurped = on_usurped};
+    const struct notify_hooks notify_hooks = {
+        .arg = s, .submit = on_submit, .publish = on_notify_publish};
     enum err e = store_new(s->conf, &s->store);
     if (e == ERR_OK) {
         e = writer_new(s->conf, &s->writer);
@@ -251,6 +270,9 @@ static enum err start_core(struct server *s, struct db *db)
     }
     if (e == ERR_OK) {
         e = ingest_restore(s->ingest, db);
+    }
+    if (e == ERR_OK) {
+        e = notify_new(s->conf, s->catalog, &notify_hooks, &s->notify);
     }
     if (e == ERR_OK) {
         e = alert_log_open(s->conf->alert_log, &s->alert_log);
@@ -283,6 +305,7 @@ static enum err start_doors(struct server *s, struct db *db)
                                         .submit = on_submit,
                                         .online = on_online,
                                         .credential_revoked = on_credential_revoked,
+                                        .notify = on_notify,
                                         .ready = on_ready};
     struct sessions_auth sessions_auth = sessions_auth_of(s->auth);
     enum err e = sessions_new(s->conf, &sessions_auth, &session_hooks, &s->sessions);
@@ -317,6 +340,9 @@ static enum err start_threads(struct server *s)
     if (e == ERR_OK) {
         e = api_start(s->api);
         s->api_started = e == ERR_OK;
+    }
+    if (e == ERR_OK) {
+        e = notify_start(s->notify);
     }
     return e;
 }
@@ -368,6 +394,9 @@ void server_stop(struct server *s)
     if (s->api_started) {
         api_stop(s->api);
     }
+    if (s->notify != NULL) {
+        notify_stop(s->notify);
+    }
     if (s->topics != NULL) {
         topics_stop(s->topics);
     }
@@ -390,6 +419,7 @@ void server_stop(struct server *s)
     free(s->gates);
     sessions_free(s->sessions);
     topics_free(s->topics);
+    notify_free(s->notify);
     api_free(s->api);
     writer_free(s->writer);
     store_free(s->store);

@@ -82,6 +82,7 @@ static void effect_announce(struct ingest *in, const struct core_device *cd,
                             : effect_words[e->kind].level;
     core_event(in, effect_words[e->kind].event, level, cd->id, effect_time(e), buf_view(&body),
                stored);
+    core_notice(in, cd, e, buf_view(&body));
     buf_fini(&body);
 }
 
@@ -285,7 +286,7 @@ static void effect_actions(struct ingest *in, const struct core_device *cd,
             action_work_order(in, cd, e, &actions[i]);
             break;
         case RULE_ACTION_NOTIFY:
-            break; /* the alert log is the channel, and it has every alert */
+            break; /* see notice.c; the alert log has every alert anyway */
         }
     }
 }
@@ -352,5 +353,6 @@ void core_orphan_alert(struct ingest *in, int32_t device_id, int64_t alert_id,
                  (long long)alert_id, cause);
     core_event(in, "alert.resolved", "info", device_id, resolved_at_us, view_of(body, (size_t)len),
                true);
+    core_notice_orphan(in, alert_id, resolved_at_us);
     counter_add(COUNTER_ALERTS_RESOLVED, 1);
 }

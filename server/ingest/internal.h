@@ -315,6 +315,17 @@ void core_effects(struct ingest *in, struct core_device *cd, struct engine_out *
 void core_orphan_alert(struct ingest *in, int32_t device_id, int64_t alert_id,
                        int64_t resolved_at_us, const char *cause);
 
+/* alert_life.c: what people do with alerts, and events of others; answered after the commit */
+void core_alert_life(struct ingest *in, struct api_op *op);
+void core_note(struct ingest *in, struct api_op *op);
+
+/* notice.c: the outbox of notifications */
+/* body: the alert as its event tells it. */
+void core_notice(struct ingest *in, const struct core_device *cd, const struct engine_event *e,
+                 struct view body);
+/* To whom it was told that the alert fires: that it does not any more. */
+void core_notice_orphan(struct ingest *in, int64_t alert_id, int64_t resolved_at_us);
+
 /* flush.c */
 void core_dirty(struct ingest *in, struct core_device *cd);
 void core_flush_due(struct ingest *in, bool all);

@@ -118,6 +118,12 @@ static void op_run(struct mail *mail)
     case API_OP_ALERT_ACK:
         op_acknowledge(in, op);
         break;
+    case API_OP_ALERT_LIFE:
+        core_alert_life(in, op);
+        break;
+    case API_OP_NOTE:
+        core_note(in, op);
+        break;
     case API_OP_TELEMETRY:
         if (op->idempotency_key != NULL) {
             core_op_keyed(in, op);

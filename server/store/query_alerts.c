@@ -2,6 +2,11 @@
 
 #include "store/query_internal.h"
 
+#define ALERT_LIFE                                                                               \
+    " 'assigned_to', a.assigned_to, 'shelved_by', CASE WHEN a.shelved_until > now()"             \
+    " THEN a.shelved_by END, 'shelved_until', CASE WHEN a.shelved_until > now() THEN " QUERY_TS( \
+        "a.shelved_until") " END"
+
 #define ALERT_FIELDS                                                                       \
     "'id', a.id, 'rule', a.rule, 'device', d.name, 'group', NULL, 'severity', a.severity," \
     " 'state', a.state, 'since', " QUERY_TS("a.since") ", 'fired_at', " QUERY_TS(          \
@@ -9,7 +14,8 @@
                       " 'resolved_at', " QUERY_TS(                                         \
                           "a.resolved_at") ", 'value', a.value, 'summary', a.summary,"     \
                                            " 'acknowledged_by', a.acknowledged_by,"        \
-                                           " 'acknowledged_at', " QUERY_TS("a.acknowledged_at")
+                                           " 'acknowledged_at', " QUERY_TS(                \
+                                               "a.acknowledged_at") "," ALERT_LIFE
 
 static enum err one_row(enum err e, struct db_result *r, struct db_result **ret_row)
 {

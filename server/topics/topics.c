@@ -172,6 +172,37 @@ enum err topics_route(struct topics *t, struct session *s, const struct session_
     return route_publish(t, &r);
 }
 
+static void open_publish(struct topics *t, const struct letter *l)
+{
+    const struct message *m = l->message;
+    const struct routed p = {.topic = message_topic(m),
+                             .payload = message_payload(m),
+                             .message = l->message,
+                             .ticket = l->ticket,
+                             .qos = l->qos,
+                             .retain = l->retain};
+    tell(l->ticket, route_publish(t, &p));
+}
+
+void topics_publish(struct topics *t, struct view topic, struct view payload, uint8_t qos,
+                    bool retain, struct ticket *ticket)
+{
+    bool denied = topic.len == 0 || topic.len > UINT16_MAX || route_is_forbidden(topic, true);
+    struct message *m = denied ? NULL : message_new(topic, NULL, payload);
+    struct letter *l = m == NULL ? NULL : letter_new(t, 0, ticket, NULL, open_publish);
+    if (l == NULL) {
+        message_drop(m);
+        ticket_drop(ticket, denied ? ERR_DENIED : ERR_NOMEM);
+        return;
+    }
+    route_describe(m, qos, retain, NULL);
+    l->message = m;
+    l->qos = qos;
+    l->retain = retain;
+    letter_post(l);
+    ticket_drop(ticket, ERR_OK); /* the letter has its own */
+}
+
 /* ---- subscriptions ---- */
 
 static void open_subscribed(struct topics *t, const struct letter *l)

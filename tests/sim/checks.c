@@ -220,6 +220,10 @@ static void check_actions(const struct pg *pg, const struct pg_alert *a)
         sim_violation("actions happen once", "alert %lld of rule %d has %u commands",
                       (long long)a->id, a->rule_id, commands);
     }
+    if (a->notices != actions_of(a->rule_id, RULE_ACTION_NOTIFY)) {
+        sim_violation("actions happen once", "alert %lld of rule %d is told %u times",
+                      (long long)a->id, a->rule_id, a->notices);
+    }
 }
 
 static void check_work_orders(const struct pg *pg, int32_t rule_id, int32_t device_id)

@@ -34,6 +34,7 @@ struct pg_alert {
     double value;
     bool acknowledged;
     uint32_t history; /* rows of alert_events */
+    uint32_t notices; /* rows of the outbox that tell that it fires */
 };
 
 struct pg_command {

@@ -188,6 +188,23 @@ static void run_alert_history(struct pg *pg, const struct batch_op *op)
     }
 }
 
+static void run_notice(struct pg *pg, const struct batch_op *op)
+{
+    struct pg_alert *a = pg_alert(pg, op_int(op, 3));
+    if (a == NULL) {
+        sim_violation("notices", "%s is about an alert that is not there", op->values[0]);
+    } else if (strcmp(op->values[2], "firing") == 0) {
+        a->notices++;
+    }
+}
+
+/* For whom it fired, it ends: nobody in the model reads it. */
+static void run_notice_orphan(struct pg *pg, const struct batch_op *op)
+{
+    (void)pg;
+    (void)op;
+}
+
 static void run_work_order(struct pg *pg, const struct batch_op *op)
 {
     struct pg_work_order w = {.id = op_int(op, 0),
@@ -351,6 +368,10 @@ void pg_run(struct pg *pg, const struct batch_op *op)
         {"INSERT INTO alert_events (alert_id, kind, ts, detail) VALUES ($1, 'resolved'",
          run_alert_history, 3},
         {"INSERT INTO alert_events (alert_id, kind, ts, actor, detail)", run_alert_history, 4},
+        {"INSERT INTO outbox (key, channel, event, alert_id, device_id, rule_id, body) VALUES",
+         run_notice, 7},
+        {"INSERT INTO outbox (key, channel, event, alert_id, device_id, rule_id, body) SELECT",
+         run_notice_orphan, 2},
         {"INSERT INTO work_orders (id, rule_id, rule, device_id, alert_id, title, opened_at)",
          run_work_order, 7},
         {"INSERT INTO commands (id, device_id, method, params, state, origin, alert_id,",
