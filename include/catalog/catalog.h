@@ -1,6 +1,6 @@
 /*
- * catalog: devices, device types and rules in memory, as immutable counted snapshots of what the
- * database holds.
+ * catalog: devices, device types, geofences and rules in memory, as immutable counted snapshots of
+ * what the database holds.
  *
  * The server is the only writer of these tables: whoever changed a row in the database calls the
  * matching refresh afterwards, which replaces the snapshot and tells the listener.
@@ -26,14 +26,16 @@ typedef void (*catalog_changed_fn)(void *arg, enum catalog_kind kind, int32_t id
 NODISCARD struct catalog *catalog_new(const struct conf *conf, struct intern *metrics);
 void catalog_free(struct catalog *c);
 void catalog_listen(struct catalog *c, catalog_changed_fn changed, void *arg);
-/* Metrics into the intern, then types, devices and rules. A rule that no longer compiles is logged
- * and left out. */
+/* Metrics into the intern, then types, devices, geofences and rules. A rule that no longer compiles
+ * is logged and left out. */
 NODISCARD enum err catalog_load(struct catalog *c, struct db *db);
 NODISCARD enum err catalog_refresh_type(struct catalog *c, struct db *db, const char *name);
 NODISCARD enum err catalog_refresh_device(struct catalog *c, struct db *db, const char *name);
 NODISCARD enum err catalog_refresh_devices(struct catalog *c,
                                            struct db *db); /* all, after an import */
 NODISCARD enum err catalog_refresh_rule(struct catalog *c, struct db *db, const char *name);
+/* The listener is told of the rules that name it, as of rules that changed. */
+NODISCARD enum err catalog_refresh_geofence(struct catalog *c, struct db *db, const char *name);
 
 struct device *catalog_device(struct catalog *c, struct view name); /* NULL: unknown */
 struct device *catalog_device_by_id(struct catalog *c, int32_t id);

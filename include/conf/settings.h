@@ -68,6 +68,7 @@ COUNT(retention_days,                   0,                   0,       36500,    
 COUNT(history_days,                     90,                  0,       36500,         PLAIN,  "events and rejected messages older than this many days are deleted; 0: kept for ever") \
 COUNT(values_per_message_max,           10000,               1,       1000000,       PLAIN,  "metric values in one message") \
 COUNT(metrics_max,                      100000,              100,     10000000,      PLAIN,  "different metric names in the database") \
+COUNT(geofences_max,                    10000,               0,       1000000,       PLAIN,  "geofences; more are refused") \
  TIME(command_expiry,                   3600*SEC,            1*SEC,   2592000*SEC,   PLAIN,  "expiry of a command whose sender gave none") \
  TIME(command_timeout,                  60*SEC,              1*SEC,   86400*SEC,     PLAIN,  "a delivered command without an answer for so long ends as timed_out") \
 COUNT(commands_per_device_max,          100,                 1,       10000,         PLAIN,  "commands of one device that have not ended; more are refused") \

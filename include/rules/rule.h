@@ -18,6 +18,7 @@
 #include "model/alert.h"
 #include "model/device.h"
 
+struct fence;
 struct rule;
 
 struct rule_error {
@@ -35,6 +36,7 @@ struct rule_env {
     const struct device_type *(*find_type)(void *arg, struct view name);
     void *arg;
     int64_t lateness_us; /* default when the document has none */
+    struct fence *(*find_fence)(void *arg, struct view name); /* held; NULL: unknown. May be NULL */
 };
 
 enum rule_mode { RULE_ACTIVE, RULE_DISABLED };
@@ -74,6 +76,9 @@ struct rule_pin {
 /* False: there is none, any device may be selected. Borrowed from the rule. */
 NODISCARD bool rule_pinned(const struct rule *r, struct rule_pin *ret_pin);
 const struct rule_action *rule_actions(const struct rule *r, uint32_t *ret_count);
+
+/* The geofences that its conditions name, once each, from 0 on; NULL: no more. Borrowed. */
+const struct fence *rule_fence(const struct rule *r, uint32_t at);
 
 /* Selectors on their own, as in REST filters and command targets:
  * "type=motor,site=plant-1,line!=3,name=p-1", "site in (a,b)", "has(site)"; empty selects all. */

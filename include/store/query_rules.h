@@ -10,13 +10,18 @@ NODISCARD enum err store_rule_list(struct db *db, const char *after, int64_t lim
                                    struct db_result **ret_rows);
 /* One row: JSON, version, the document alone. */
 NODISCARD enum err store_rule_get(struct db *db, const char *name, struct db_result **ret_row);
-/* One row: JSON, version. ERR_EXISTS. */
-NODISCARD enum err store_rule_create(struct db *db, const char *name, const char *definition,
+struct store_rule {
+    const char *name;
+    const char *definition; /* JSON: the whole document */
+    const char *geofences;  /* ids of those that it names, "{1,2}" */
+};
+
+/* One row: JSON, version. ERR_EXISTS; ERR_CONFLICT: a geofence was deleted just now. */
+NODISCARD enum err store_rule_create(struct db *db, const struct store_rule *rule,
                                      const char *actor, struct db_result **ret_row);
-/* ERR_CONFLICT: another version by now, or deleted. */
-NODISCARD enum err store_rule_update(struct db *db, const char *name, const char *definition,
-                                     int64_t version, const char *actor,
-                                     struct db_result **ret_row);
+/* ERR_CONFLICT: another version by now, or deleted; or as above. */
+NODISCARD enum err store_rule_update(struct db *db, const struct store_rule *rule, int64_t version,
+                                     const char *actor, struct db_result **ret_row);
 NODISCARD enum err store_rule_delete(struct db *db, const char *name, int64_t version,
                                      const char *actor);
 /* The document with members replaced by those of `patch`; null removes one. One row: the document,

@@ -33,6 +33,11 @@
     X(commands_create)      \
     X(command_get)          \
     X(command_cancel)       \
+    X(geofences_list)       \
+    X(geofences_create)     \
+    X(geofence_get)         \
+    X(geofence_put)         \
+    X(geofence_delete)      \
     X(rules_list)           \
     X(rules_create)         \
     X(rule_get)             \

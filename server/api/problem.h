@@ -20,13 +20,13 @@
   X(PROBLEM_NOT_FOUND,            404, "not-found",             "Not found",              "There is no such thing, or it lies outside what the token may see.") \
   X(PROBLEM_METHOD_NOT_ALLOWED,   405, "method-not-allowed",    "Method not allowed",     "The path exists and does not take this method. The Allow header lists those it takes.") \
   X(PROBLEM_NOT_ACCEPTABLE,       406, "not-acceptable",        "Not acceptable",         "None of the media types in the Accept header is offered here.") \
-  X(PROBLEM_CONFLICT,             409, "conflict",              "Conflict",               "The state of things does not allow it: the name is taken, the type is in use, the command has ended.") \
+  X(PROBLEM_CONFLICT,             409, "conflict",              "Conflict",               "The state of things does not allow it: the name is taken, the type or geofence is in use, the command has ended.") \
   X(PROBLEM_PRECONDITION_FAILED,  412, "precondition-failed",   "Precondition failed",    "Somebody changed it since it was read. Read it again, and send the new ETag as If-Match.") \
   X(PROBLEM_TOO_LARGE,            413, "too-large",             "Body too large",         "The body is larger than the setting http_body_max. Send it in parts.") \
   X(PROBLEM_URI_TOO_LONG,         414, "uri-too-long",          "URI too long",           "Path and query may have 16 KiB, 12 segments and 64 parameters.") \
   X(PROBLEM_MEDIA_TYPE,           415, "unsupported-media-type","Unsupported media type", "The Content-Type of the body is not one that is taken here.") \
   X(PROBLEM_INVALID,              422, "invalid",               "Invalid",                "The body is well-formed and says something that cannot be. `errors` points to each field.") \
-  X(PROBLEM_PRECONDITION_REQUIRED,428, "precondition-required", "Precondition required",  "Changes to rules and device types need If-Match with the ETag that was read, so that nobody overwrites what they have not seen.") \
+  X(PROBLEM_PRECONDITION_REQUIRED,428, "precondition-required", "Precondition required",  "Changes to rules, geofences and device types need If-Match with the ETag that was read, so that nobody overwrites what they have not seen.") \
   X(PROBLEM_TOO_MANY,             429, "too-many-requests",     "Too many requests",      "Slow down: too many wrong tokens came from this address, or too many commands of a device are open. Retry-After says when to come back.") \
   X(PROBLEM_INTERNAL,             500, "internal",              "Internal error",         "A fault of the server. The log has an entry with the request_id.") \
   X(PROBLEM_UNAVAILABLE,          503, "unavailable",           "Not available",          "The database does not answer, or the server is starting, stopping or full. Nothing was changed. Try again after Retry-After.")

@@ -84,11 +84,12 @@ void api_handle_rules_create(struct api_request *r, struct db *db)
         api_fail_err(r, ERR_NOMEM, "");
         return;
     }
-    if (!api_rule_check(r, document, NULL, name)) {
+    struct store_rule rule;
+    if (!api_rule_check(r, document, NULL, name, &rule)) {
         return;
     }
     struct db_result *row = NULL;
-    enum err e = store_rule_create(db, name, document, r->bearer.name, &row);
+    enum err e = store_rule_create(db, &rule, r->bearer.name, &row);
     if (e != ERR_OK) {
         api_fail_err(r, e, name);
         return;
@@ -116,11 +117,12 @@ static void change_rule(struct api_request *r, struct db *db, const char *docume
         api_fail_err(r, ERR_NOMEM, "");
         return;
     }
-    if (!api_rule_check(r, document, (const char *)r->names[0].data, name)) {
+    struct store_rule rule;
+    if (!api_rule_check(r, document, (const char *)r->names[0].data, name, &rule)) {
         return;
     }
     struct db_result *row = NULL;
-    enum err e = store_rule_update(db, name, document, version, r->bearer.name, &row);
+    enum err e = store_rule_update(db, &rule, version, r->bearer.name, &row);
     if (e == ERR_CONFLICT) {
         api_fail(r, PROBLEM_PRECONDITION_FAILED, "somebody changed it at the same moment");
     } else if (e != ERR_OK) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "api/internal.h"
+#include "geo/fence.h"
 
 const char *api_rule_document(struct api_request *r, json_t *body, const char *name)
 {
@@ -49,15 +50,38 @@ static struct rule *compile(struct api_request *r, struct view document, const c
     return NULL;
 }
 
+/* The geofences that the rule names, as the database wants them, "{1,2}"; NULL: out of memory. */
+static const char *fences_of(struct api_request *r, const struct rule *rule)
+{
+    struct buf text;
+    buf_init(&text, API_ANSWER_MAX);
+    buf_put_str(&text, "{");
+    const struct fence *f = NULL;
+    for (uint32_t i = 0; (f = rule_fence(rule, i)) != NULL; i++) {
+        buf_printf(&text, i == 0 ? "%d" : ",%d", fence_id(f));
+    }
+    buf_put_str(&text, "}");
+    buf_put_u8(&text, 0);
+    const char *kept = (const char *)arena_view(&r->arena, buf_view(&text)).data;
+    buf_fini(&text);
+    return kept;
+}
+
 bool api_rule_check(struct api_request *r, const char *document, const char *path_name,
-                    char ret_name[static IDENT_MAX + 1])
+                    char ret_name[static IDENT_MAX + 1], struct store_rule *ret_rule)
 {
     struct rule *rule = compile(r, view_str(document), "");
     if (rule == NULL) {
         return false;
     }
     (void)view_copy(view_str(rule_name(rule)), ret_name, IDENT_MAX + 1);
+    *ret_rule = (struct store_rule){
+        .name = ret_name, .definition = document, .geofences = fences_of(r, rule)};
     rule_drop(rule);
+    if (ret_rule->geofences == NULL) {
+        api_fail_err(r, ERR_NOMEM, "");
+        return false;
+    }
     if (path_name != NULL && strcmp(path_name, ret_name) != 0) {
         api_errors_add(r->errors, "/name", "is not the name in the path; a rule cannot be renamed");
         api_refuse(r);

@@ -19,6 +19,7 @@ struct catalog *catalog_new(const struct conf *conf, struct intern *metrics)
     map_init(&c->types);
     map_init(&c->type_ids);
     map_init(&c->pins);
+    map_init(&c->fences);
     return c;
 }
 
@@ -28,6 +29,7 @@ void catalog_free(struct catalog *c)
         return;
     }
     catalog_rules_fini(c);
+    catalog_fences_fini(c);
     MAP_FOREACH (at, &c->devices) {
         device_drop(at->value);
     }

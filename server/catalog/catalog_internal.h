@@ -29,7 +29,8 @@ struct catalog {
     struct map type_ids;
     struct engine_rule *rules; /* sorted by id, one hold each */
     uint32_t rule_count, rule_cap;
-    struct map pins; /* see pins.c */
+    struct map pins;   /* see pins.c */
+    struct map fences; /* name -> struct fence, one hold each */
     struct catalog_retired *retired;
 };
 
@@ -61,9 +62,18 @@ NODISCARD enum err catalog_devices_add(struct catalog_devices *list, struct devi
 NODISCARD enum err catalog_device_clone(const struct device *d, struct device **ret_device);
 bool catalog_device_same(const struct device *a, const struct device *b);
 
+/* fences.c: reads and publishes; name NULL: all. The ids that changed are added. */
+NODISCARD enum err catalog_read_fences(struct catalog *c, struct db *db, const char *name,
+                                       struct catalog_ids *ret_changed);
+struct fence *catalog_fence(struct catalog *c, struct view name); /* held; NULL: unknown */
+void catalog_fences_fini(struct catalog *c);
+
 /* rules.c: reads and publishes; name NULL: all. */
 NODISCARD enum err catalog_read_rules(struct catalog *c, struct db *db, const char *name,
                                       struct catalog_ids *ret_changed);
+/* Only the rules that name the fence; those that still have the old one are replaced. */
+NODISCARD enum err catalog_read_rules_of(struct catalog *c, struct db *db, int32_t fence_id,
+                                         struct catalog_ids *ret_changed);
 void catalog_rules_fini(struct catalog *c);
 
 /* pins.c: under the lock, with every rule that comes and, before it is dropped, that goes. */

@@ -231,6 +231,9 @@ enum err catalog_load(struct catalog *c, struct db *db)
         e = reload_devices(c, db, &changed);
     }
     if (e == ERR_OK) {
+        e = catalog_read_fences(c, db, NULL, &changed);
+    }
+    if (e == ERR_OK) {
         e = catalog_read_rules(c, db, NULL, &changed);
     }
     lock_give(&c->reading);
@@ -327,5 +330,21 @@ enum err catalog_refresh_rule(struct catalog *c, struct db *db, const char *name
     lock_give(&c->reading);
     catalog_tell(c, CATALOG_RULE, &changed);
     free(changed.items);
+    return e;
+}
+
+enum err catalog_refresh_geofence(struct catalog *c, struct db *db, const char *name)
+{
+    struct catalog_ids changed = {0};
+    struct catalog_ids rules = {0};
+    lock_take(&c->reading);
+    enum err e = catalog_read_fences(c, db, name, &changed);
+    for (size_t i = 0; e == ERR_OK && i < changed.count; i++) {
+        e = catalog_read_rules_of(c, db, changed.items[i], &rules);
+    }
+    lock_give(&c->reading);
+    catalog_tell(c, CATALOG_RULE, &rules);
+    free(changed.items);
+    free(rules.items);
     return e;
 }

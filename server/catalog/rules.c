@@ -7,6 +7,11 @@ static const char sql_rules[] =
     "SELECT id, version, name, definition::text FROM rules"
     " WHERE deleted_at IS NULL AND ($1::text IS NULL OR name = $1) ORDER BY id";
 
+static const char sql_rules_of[] =
+    "SELECT r.id, r.version, r.name, r.definition::text FROM rules r"
+    " JOIN rule_geofences l ON l.rule_id = r.id"
+    " WHERE r.deleted_at IS NULL AND l.geofence_id = $1 ORDER BY r.id";
+
 /* Borrowed: a replaced type is kept for a minute, see retire() in types.c. */
 static const struct device_type *find_type(void *arg, struct view name)
 {
@@ -17,10 +22,16 @@ static const struct device_type *find_type(void *arg, struct view name)
     return t;
 }
 
+static struct fence *find_fence(void *arg, struct view name)
+{
+    return catalog_fence(arg, name);
+}
+
 struct rule_env catalog_rule_env(struct catalog *c)
 {
     return (struct rule_env){.metrics = c->metrics,
                              .find_type = find_type,
+                             .find_fence = find_fence,
                              .arg = c,
                              .lateness_us = c->conf->lateness_us};
 }
@@ -69,13 +80,25 @@ static enum err rule_room(struct catalog *c)
     return ERR_OK;
 }
 
-/* Takes a hold of its own. *ret_changed: the catalog did not have this version. */
+/* Fences are snapshots: one that changed is another one. */
+static bool same_fences(const struct rule *a, const struct rule *b)
+{
+    uint32_t at = 0;
+    while (rule_fence(a, at) != NULL && rule_fence(a, at) == rule_fence(b, at)) {
+        at++;
+    }
+    return rule_fence(a, at) == rule_fence(b, at);
+}
+
+/* Takes a hold of its own. *ret_changed: the catalog did not have this version, or not with these
+ * fences. */
 static enum err rule_put(struct catalog *c, const struct engine_rule *r, bool *ret_changed)
 {
     lock_take(&c->lock);
     uint32_t place = rule_place(c, r->rule_id);
     bool there = rule_at(c, place, r->rule_id);
-    *ret_changed = !there || c->rules[place].version != r->version;
+    *ret_changed = !there || c->rules[place].version != r->version ||
+                   !same_fences(c->rules[place].rule, r->rule);
     enum err e = *ret_changed ? rule_room(c) : ERR_OK;
     if (*ret_changed && there) {
         rule_take_out(c, place);
@@ -163,6 +186,25 @@ enum err catalog_read_rules(struct catalog *c, struct db *db, const char *name,
         e = rules_sweep(c, name, &keep, ret_changed);
     }
     free(keep.items);
+    db_result_free(rows);
+    return e;
+}
+
+enum err catalog_read_rules_of(struct catalog *c, struct db *db, int32_t fence_id,
+                               struct catalog_ids *ret_changed)
+{
+    struct db_result *rows = NULL;
+    struct db_params p = {0};
+    struct catalog_ids ignored = {0};
+    db_int(&p, fence_id);
+    enum err e = db_query(db, sql_rules_of, &p, &rows);
+    if (e != ERR_OK) {
+        return e;
+    }
+    for (int i = 0; e == ERR_OK && i < db_rows(rows); i++) {
+        e = read_rule(c, rows, i, &ignored, ret_changed);
+    }
+    free(ignored.items);
     db_result_free(rows);
     return e;
 }

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/ident.h"
+#include "geo/fence.h"
 #include "rules/inside.h"
 
 /* The first slot from `low` on whose metric is not smaller. */
@@ -221,6 +222,8 @@ static enum err bind_machine(struct engine *e, uint32_t index)
             e->memory_count++;
         } else if (from->kind == RULE_INPUT_ATTR || from->kind == RULE_INPUT_ATTR_TEXT) {
             to->fixed = bind_attribute(e, from);
+        } else if (from->fence != NULL) {
+            to->fence = engine_fence_find(e, fence_id(from->fence));
         } else if (from->metric != 0 && bind_metric(e, index, from, to) != ERR_OK) {
             return ERR_NOMEM;
         }
@@ -258,6 +261,9 @@ enum err engine_bind(struct engine *e, const struct engine_rule *rules, uint32_t
     if (err == ERR_OK) {
         err = bind_slots(e);
     }
+    if (err == ERR_OK) {
+        err = engine_fences_bind(e);
+    }
     uint32_t inputs = 0;
     uint32_t ranges = 0;
     for (uint32_t i = 0; i < e->machine_count; i++) {
@@ -294,6 +300,7 @@ void engine_unbind(struct engine *e)
         engine_order_fini(&e->ranges[i].order);
     }
     free(e->machines);
+    free(e->fences);
     free(e->slots);
     free(e->ranges);
     free(e->touched);

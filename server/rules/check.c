@@ -121,17 +121,26 @@ static const char *input_unit(const struct rule_scope *scope, const struct rule_
 
 static enum err check_input(struct checker *c, struct rule_node *n)
 {
-    bool condition = n->ref.kind == RULE_INPUT_RANGE &&
-                     (n->ref.fn == RULE_RANGE_PRESENT || n->ref.fn == RULE_RANGE_ABSENT);
+    bool fence = n->ref.kind == RULE_INPUT_INSIDE || n->ref.kind == RULE_INPUT_DISTANCE;
+    bool condition = n->ref.kind == RULE_INPUT_INSIDE ||
+                     (n->ref.kind == RULE_INPUT_RANGE &&
+                      (n->ref.fn == RULE_RANGE_PRESENT || n->ref.fn == RULE_RANGE_ABSENT));
     struct value v = {.type = condition ? RULE_TYPE_CONDITION : RULE_TYPE_NUMBER, .from = c->kept};
     n->type = v.type;
     if (n->ref.kind == RULE_INPUT_ATTR || n->ref.kind == RULE_INPUT_CLOCK) {
         push(c, v);
         return ERR_OK;
     }
+    struct rule_place at = {.pointer = c->scope->pointer, .line = n->line, .column = n->column};
+    if (fence) {
+        v.unit = condition ? NULL : "m";
+        push(c, v);
+        enum err position = rule_scope_metric(c->scope, at, VIEW(RULE_LATITUDE));
+        return position == ERR_OK ? rule_scope_metric(c->scope, at, VIEW(RULE_LONGITUDE))
+                                  : position;
+    }
     v.unit = input_unit(c->scope, &n->ref);
     push(c, v);
-    struct rule_place at = {.pointer = c->scope->pointer, .line = n->line, .column = n->column};
     enum err e = rule_scope_metric(c->scope, at, n->ref.name);
     if (e == ERR_OK && n->ref.kind == RULE_INPUT_BASELINE) {
         e = check_baseline(c->scope, n);

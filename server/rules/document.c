@@ -260,7 +260,7 @@ enum err rule_compile(struct view json, const struct rule_env *env, struct rule 
     struct maker m = {.fields = {.object = object, .pointer = "", .error = &error},
                       .env = env,
                       .rule = calloc(1, sizeof(*m.rule)),
-                      .scope = {.pointer = "", .error = &error},
+                      .scope = {.pointer = "", .error = &error, .env = env},
                       .expr = malloc(sizeof(*m.expr))};
     e = m.rule != NULL && m.expr != NULL ? make(&m) : rule_error_plain(&error, ERR_NOMEM, "");
     free(m.expr);

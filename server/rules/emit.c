@@ -57,7 +57,12 @@ static enum err check_counts(struct emitter *x, const struct rule_node *n)
 
 static enum err add_input(struct emitter *x, const struct rule_node *n, uint16_t *ret_index)
 {
-    enum err e = rule_inputs_add(x->in, &n->ref, x->metrics, ret_index);
+    bool fence = n->ref.kind == RULE_INPUT_INSIDE || n->ref.kind == RULE_INPUT_DISTANCE;
+    enum err e = fence ? rule_fence_add(&n->ref, x->scope, x->metrics, x->in, ret_index)
+                       : rule_inputs_add(x->in, &n->ref, x->metrics, ret_index);
+    if (e == ERR_UNKNOWN_NAME) {
+        return FAIL_NODE(x, e, n, "there is no geofence \"%.*s\"", VIEW_ARG(n->ref.name));
+    }
     if (e == ERR_LIMIT) {
         return FAIL_NODE(x, e, n, "a rule reads at most %d values", RULE_INPUTS_MAX);
     }

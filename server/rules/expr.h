@@ -40,6 +40,7 @@ struct rule_scope {
     const char *pointer;
     const struct device_type *type; /* pinned by the selector; NULL: unknown */
     struct rule_error *error;
+    const struct rule_env *env;
 };
 
 /* ERR_SYNTAX, ERR_UNSUPPORTED, ERR_UNKNOWN_NAME, ERR_LIMIT, ERR_RANGE. */
@@ -50,6 +51,11 @@ NODISCARD enum err rule_expr_check(struct rule_expr *x, const struct rule_scope 
 /* Is the metric known to the pinned type? Sets the error otherwise. */
 NODISCARD enum err rule_scope_metric(const struct rule_scope *scope, struct rule_place at,
                                      struct view name);
+/* geo.c: adds a fence as an input, and the position that it asks about. ERR_UNKNOWN_NAME,
+ * ERR_LIMIT, ERR_FULL, ERR_NOMEM. */
+NODISCARD enum err rule_fence_add(const struct rule_ref *ref, const struct rule_scope *scope,
+                                  struct intern *metrics, struct rule_inputs *in,
+                                  uint16_t *ret_index);
 /* Adds the expression's inputs to `in` and its names to `metrics`. */
 NODISCARD enum err rule_expr_emit(const struct rule_expr *x, const struct rule_scope *scope,
                                   struct intern *metrics, struct rule_inputs *in,

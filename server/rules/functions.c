@@ -26,6 +26,10 @@
         name, RULE_FUNCTION_MEMORY, RULE_MEMORY_##which, least, most, 0, RULE_UNIT_OTHER, \
             RULE_PARAM_NONE                                                               \
     }
+#define FENCE(word, id)                                                     \
+    {                                                                       \
+        .name = word, .kind = RULE_FUNCTION_FENCE, .which = RULE_FENCE_##id \
+    }
 #define OTHER(word, id)                          \
     {                                            \
         .name = word, .kind = RULE_FUNCTION_##id \
@@ -102,6 +106,8 @@ static const struct rule_function functions[] = {
     OTHER("baseline", BASELINE),
     OTHER("attr", ATTR),
     OTHER("metric", METRIC),
+    FENCE("inside", INSIDE),
+    FENCE("distance_to", DISTANCE),
 };
 
 /* Refused by name, never half understood: of devices together, and others of PromQL. */
@@ -111,8 +117,6 @@ static const char *const groups[] = {"avg",    "sum",      "count",       "stdde
 static const char *const later[] = {
     "double_exponential_smoothing",
     "holt_winters",
-    "inside",
-    "distance_to",
     "absent",
     "scalar",
     "vector",

@@ -18,6 +18,7 @@ enum rule_function_kind {
     RULE_FUNCTION_BASELINE,
     RULE_FUNCTION_ATTR,
     RULE_FUNCTION_METRIC,
+    RULE_FUNCTION_FENCE, /* inside("yard"), distance_to("yard") */
 };
 
 enum rule_range {
@@ -107,10 +108,12 @@ enum rule_clock {
 
 enum rule_memory { RULE_MEMORY_TOTAL, RULE_MEMORY_THEN, RULE_MEMORY_NONE };
 
+enum rule_fence { RULE_FENCE_INSIDE, RULE_FENCE_DISTANCE };
+
 struct rule_function {
     const char *name;
     enum rule_function_kind kind;
-    int which;           /* enum rule_range, rule_scalar, rule_clock or rule_memory */
+    int which;           /* enum rule_range, rule_scalar, rule_clock, rule_memory or rule_fence */
     int least, most;     /* values of a scalar, or of a memory with its duration */
     unsigned needs;      /* of a range: enum rule_needs */
     enum rule_unit unit; /* of its value */

@@ -59,7 +59,8 @@ struct engine_input {
     uint32_t place; /* of a memory, in the state */
     int64_t limit_us;
     double param;
-    double fixed; /* of an attribute */
+    double fixed;   /* of an attribute */
+    uint32_t fence; /* its place in engine.fences */
     const struct rule_input *source;
 };
 
@@ -131,12 +132,25 @@ struct engine_machine_state {
     uint64_t phase;       /* enum engine_phase; as wide as the rest, so that no byte is padding */
 };
 
+/* The newest position. */
+struct engine_place_state {
+    int64_t us; /* CLOCK_NONE: none yet */
+    double latitude, longitude;
+};
+
+/* What the fence said of the newest position: who is inside leaves by another edge. */
+struct engine_fence_state {
+    uint64_t inside; /* 0 or 1; as wide as the rest, so that no byte is padding */
+};
+
 struct engine_state {
     int64_t newest_us; /* all samples up to this time are in it */
+    struct engine_place_state place;
     struct engine_slot_state *slots;
     struct engine_range_state *ranges;
     struct engine_machine_state *machines;
     struct engine_memory_state *memories;
+    struct engine_fence_state *fences;
 };
 
 enum engine_mode {
@@ -161,6 +175,9 @@ struct engine {
     uint32_t memory_count;
     struct engine_machine *machines;
     uint32_t machine_count;
+    const struct fence **fences; /* that rules name, sorted by id; the rules hold them */
+    uint32_t fence_count;
+    uint32_t latitude, longitude; /* slots; only when there are fences */
     struct engine_state *now;
     struct engine_state *snapshots[ENGINE_SNAPSHOTS_MAX]; /* oldest first; [0] is the base */
     uint32_t snapshot_count;
@@ -219,6 +236,13 @@ int64_t engine_memory_due_us(const struct engine *e, uint32_t machine, int64_t t
 /* value.c: what an input is at time t. */
 double engine_input_value(const struct engine *e, const struct engine_machine *m,
                           const struct engine_input *in, int64_t t_us);
+
+/* geo.c */
+NODISCARD enum err engine_fences_bind(struct engine *e);        /* after the slots */
+uint32_t engine_fence_find(const struct engine *e, int32_t id); /* fence_count: not there */
+/* The readings of time t are in: if they make a position, the fences are asked. */
+void engine_place_step(struct engine *e, int64_t t_us);
+double engine_fence_value(const struct engine *e, const struct engine_input *in, int64_t t_us);
 
 /* machine.c: the fold: one sample. False: it changed nothing. */
 bool engine_step(struct engine *e, const struct engine_entry *s, struct engine_out *out);

@@ -154,6 +154,7 @@ bool engine_step(struct engine *e, const struct engine_entry *s, struct engine_o
             }
         }
     }
+    engine_place_step(e, s->ts_us);
     for (uint32_t i = 0; i < touched; i++) {
         drive(e, e->touched[i], s->ts_us, out);
     }

@@ -368,6 +368,10 @@ static enum err parse_call(struct parser *p, const struct rule_token *t, bool *r
     case RULE_FUNCTION_METRIC:
         e = take_quoted(p, &ref.name);
         break;
+    case RULE_FUNCTION_FENCE:
+        ref.kind = f->which == RULE_FENCE_INSIDE ? RULE_INPUT_INSIDE : RULE_INPUT_DISTANCE;
+        e = take_quoted(p, &ref.name);
+        break;
     }
     if (e != ERR_OK) {
         return e;

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "geo/fence.h"
 
 void rule_inputs_fini(struct rule_inputs *in)
 {
@@ -12,6 +13,7 @@ void rule_inputs_fini(struct rule_inputs *in)
         free(in->items[i].name);
         free(in->items[i].text);
         free(in->items[i].label);
+        fence_drop(in->items[i].fence);
         rule_program_fini(&in->items[i].conditions[0]);
         rule_program_fini(&in->items[i].conditions[1]);
     }
@@ -93,6 +95,11 @@ static char *input_label(const struct rule_ref *ref)
         break;
     case RULE_INPUT_MEMORY:
         buf_put_view(&b, ref->name);
+        break;
+    case RULE_INPUT_INSIDE:
+    case RULE_INPUT_DISTANCE:
+        buf_printf(&b, "%s(\"%.*s\")", ref->kind == RULE_INPUT_INSIDE ? "inside" : "distance_to",
+                   VIEW_ARG(ref->name));
         break;
     }
     return buf_take_str(&b);
@@ -184,6 +191,10 @@ enum err rule_inputs_add(struct rule_inputs *in, const struct rule_ref *ref, str
         return e;
     }
     items[in->count].metric = metric;
+    if (ref->fence != NULL) {
+        fence_hold(ref->fence);
+        items[in->count].fence = ref->fence;
+    }
     *ret_index = (uint16_t)in->count;
     in->count++;
     return ERR_OK;

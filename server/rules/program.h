@@ -32,9 +32,17 @@ enum rule_input_kind {
     RULE_INPUT_ATTR_TEXT, /* is the attribute `text`? */
     RULE_INPUT_CLOCK,     /* of t in the rule's time zone */
     RULE_INPUT_MEMORY,    /* what conditions were before: see memory.c */
+    RULE_INPUT_INSIDE,    /* 1 or 0: is the newest position in the fence? */
+    RULE_INPUT_DISTANCE,  /* metres from it to the fence */
 };
 
 #define RULE_LOOKBACK_US (5LL * 60 * 1000000)
+
+/* The metrics that give a device's position. */
+#define RULE_LATITUDE  "latitude"
+#define RULE_LONGITUDE "longitude"
+
+struct fence;
 
 /* What an expression names. `name` and `text` are borrowed from the expression. */
 struct rule_ref {
@@ -44,8 +52,9 @@ struct rule_ref {
     enum rule_memory memory;
     struct view name; /* of a memory: as it is written, with all its values */
     struct view text;
-    int64_t window_us; /* of a range; of a memory: its limit */
-    double param;      /* beside a window; of an attribute: its default, NaN: none */
+    int64_t window_us;   /* of a range; of a memory: its limit */
+    double param;        /* beside a window; of an attribute: its default, NaN: none */
+    struct fence *fence; /* borrowed; set by rule_fence_add() */
 };
 
 struct rule_program {
@@ -65,6 +74,8 @@ struct rule_input {
     char *text;                        /* NULL: none */
     char *label;                       /* as one would write it: avg_over_time(temperature[5m]) */
     struct rule_program conditions[2]; /* of a memory; they read inputs before this one */
+    struct fence *fence;               /* held; NULL: none */
+    int32_t latitude, longitude;       /* of a fence: the metrics that give the position */
 };
 
 struct rule_inputs {

@@ -8,6 +8,8 @@
  *              ranges memories
  *     range:   metric window_us count tail_us sum carry
  *     memory:  prev_us since_us total_us flags
+ *     place:   us latitude longitude fences
+ *     fence:   id inside
  *     checksum (FNV-1a, 64 bits, over everything before)
  *
  * The points of the windows are not in it: they are stored samples, and the caller replays them.
@@ -17,6 +19,7 @@
 
 #include "base/check.h"
 #include "base/wire.h"
+#include "geo/fence.h"
 #include "rules/inside.h"
 
 enum { SAVE_MAGIC = 0x4E454253, SAVE_FORMAT = 2, SAVE_LIST_MAX = 65536, SAVE_SUM_BYTES = 8 };
@@ -174,6 +177,19 @@ static void save_machine(const struct engine *e, uint32_t i, struct buf *out)
     }
 }
 
+static void save_fences(const struct engine *e, struct buf *out)
+{
+    const struct engine_state *s = e->snapshots[0];
+    put_i64(out, s->place.us);
+    put_f64(out, s->place.latitude);
+    put_f64(out, s->place.longitude);
+    put_u32(out, e->fence_count);
+    for (uint32_t i = 0; i < e->fence_count; i++) {
+        put_u32(out, (uint32_t)fence_id(e->fences[i]));
+        put_u32(out, (uint32_t)s->fences[i].inside);
+    }
+}
+
 /* Without a base, a replay begins with the oldest sample that is in, or that may still come. */
 static int64_t first_needed(const struct engine *e)
 {
@@ -203,6 +219,7 @@ void engine_save(const struct engine *e, struct buf *out)
     for (uint32_t i = 0; i < e->machine_count; i++) {
         save_machine(e, i, out);
     }
+    save_fences(e, out);
     if (buf_err(out) == ERR_OK) {
         put_u64(out, checksum(view_of(out->data + start, out->len - start)));
     }
@@ -374,6 +391,35 @@ static void load_machine(struct loader *l)
     load_memories(l, m);
 }
 
+/* A fence keeps its number when it is changed: who was inside stays so until the new one lets go.
+ */
+static void load_fences(struct loader *l)
+{
+    struct engine *e = l->e;
+    struct engine_place_state place = {.us = get_time(&l->w)};
+    place.latitude = get_f64(&l->w);
+    place.longitude = get_f64(&l->w);
+    uint32_t count = get_u32(&l->w);
+    struct geo_point p = {.longitude = place.longitude, .latitude = place.latitude};
+    if (count > SAVE_LIST_MAX || (place.us != CLOCK_NONE && !geo_point_valid(p))) {
+        wire_fail(&l->w, ERR_MALFORMED);
+    }
+    if (l->apply) {
+        e->now->place = place;
+    }
+    for (uint32_t i = 0; i < count && wire_err(&l->w) == ERR_OK; i++) {
+        int32_t id = (int32_t)get_u32(&l->w);
+        uint32_t inside = get_u32(&l->w);
+        uint32_t at = l->apply ? engine_fence_find(e, id) : e->fence_count;
+        if (inside > 1) {
+            wire_fail(&l->w, ERR_MALFORMED);
+        }
+        if (at < e->fence_count) {
+            e->now->fences[at].inside = inside;
+        }
+    }
+}
+
 /* Rules and baselines of which nothing was saved begin at the watermark. */
 static void begin_afresh(struct loader *l, int64_t watermark_us)
 {
@@ -410,6 +456,9 @@ static void load(struct loader *l)
     }
     for (uint32_t i = 0; i < machines && wire_err(&l->w) == ERR_OK; i++) {
         load_machine(l);
+    }
+    if (wire_err(&l->w) == ERR_OK) {
+        load_fences(l);
     }
     if (wire_left(&l->w) != 0) {
         wire_fail(&l->w, ERR_MALFORMED);

@@ -16,7 +16,8 @@ static size_t state_bytes(const struct engine *e)
     return e->slot_count * sizeof(struct engine_slot_state) +
            e->range_count * sizeof(struct engine_range_state) +
            e->machine_count * sizeof(struct engine_machine_state) +
-           e->memory_count * sizeof(struct engine_memory_state);
+           e->memory_count * sizeof(struct engine_memory_state) +
+           e->fence_count * sizeof(struct engine_fence_state);
 }
 
 struct engine_state *engine_state_new(const struct engine *e)
@@ -30,6 +31,8 @@ struct engine_state *engine_state_new(const struct engine *e)
     s->ranges = (void *)(s->slots + e->slot_count);
     s->machines = (void *)(s->ranges + e->range_count);
     s->memories = (void *)(s->machines + e->machine_count);
+    s->fences = (void *)(s->memories + e->memory_count);
+    s->place.us = CLOCK_NONE;
     for (uint32_t i = 0; i < e->slot_count; i++) {
         s->slots[i].last_us = CLOCK_NONE;
     }
@@ -50,6 +53,7 @@ void engine_state_copy(const struct engine *e, struct engine_state *to,
                        const struct engine_state *from)
 {
     to->newest_us = from->newest_us;
+    to->place = from->place;
     size_t bytes = state_bytes(e);
     if (bytes > 0) {
         memcpy(to->slots, from->slots, bytes); /* the arrays are one block */

@@ -69,6 +69,9 @@ double engine_input_value(const struct engine *e, const struct engine_machine *m
         return clock_value(m->rule->zone, in->clock, t_us);
     case RULE_INPUT_MEMORY:
         return engine_memory_value(e, in, t_us);
+    case RULE_INPUT_INSIDE:
+    case RULE_INPUT_DISTANCE:
+        return engine_fence_value(e, in, t_us);
     }
     return ABSENT;
 }

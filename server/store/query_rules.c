@@ -42,44 +42,61 @@ enum err store_rule_get(struct db *db, const char *name, struct db_result **ret_
     return one_row(e, r, ERR_NOT_FOUND, ret_row);
 }
 
-enum err store_rule_create(struct db *db, const char *name, const char *definition,
-                           const char *actor, struct db_result **ret_row)
+static void rule_params(struct db_params *p, const struct store_rule *rule, const char *actor)
+{
+    db_text(p, rule->name);
+    db_text(p, rule->definition);
+    db_text(p, actor);
+    db_text(p, rule->geofences);
+}
+
+/* A geofence that is deleted while a rule comes to name it: one of the two gives way. */
+static enum err without_geofence(const struct db *db, enum err e)
+{
+    return e == ERR_DB_DATA && db_constraint(db)[0] != '\0' ? ERR_CONFLICT : e;
+}
+
+enum err store_rule_create(struct db *db, const struct store_rule *rule, const char *actor,
+                           struct db_result **ret_row)
 {
     struct db_params p = {0};
-    db_text(&p, name);
-    db_text(&p, definition);
-    db_text(&p, actor);
-    return db_query(
+    rule_params(&p, rule, actor);
+    enum err e = db_query(
         db,
         "WITH r AS (INSERT INTO rules (name, definition) VALUES ($1, $2::jsonb) RETURNING *),"
         " v AS (INSERT INTO rule_versions (rule_id, version, definition, created_by)"
         " SELECT r.id, r.version, r.definition, $3 FROM r),"
+        " l AS (INSERT INTO rule_geofences (rule_id, geofence_id)"
+        " SELECT r.id, f FROM r, unnest($4::int[]) f),"
         " a AS (INSERT INTO audit_log (actor, action, object, detail)"
         " SELECT $3, 'rule.create', r.name, r.definition FROM r)"
         " SELECT " RULE_JSON "::text, r.version FROM r",
         &p, ret_row);
+    return without_geofence(db, e);
 }
 
-enum err store_rule_update(struct db *db, const char *name, const char *definition, int64_t version,
+enum err store_rule_update(struct db *db, const struct store_rule *rule, int64_t version,
                            const char *actor, struct db_result **ret_row)
 {
     struct db_params p = {0};
-    db_text(&p, name);
-    db_text(&p, definition);
-    db_text(&p, actor);
+    rule_params(&p, rule, actor);
     db_int(&p, version);
     struct db_result *r = NULL;
     enum err e = db_query(
         db,
         "WITH r AS (UPDATE rules SET definition = $2::jsonb, version = version + 1,"
-        " updated_at = now() WHERE name = $1 AND version = $4 AND deleted_at IS NULL RETURNING *),"
+        " updated_at = now() WHERE name = $1 AND version = $5 AND deleted_at IS NULL RETURNING *),"
         " v AS (INSERT INTO rule_versions (rule_id, version, definition, created_by)"
         " SELECT r.id, r.version, r.definition, $3 FROM r),"
+        " d AS (DELETE FROM rule_geofences l USING r WHERE l.rule_id = r.id"
+        " AND l.geofence_id <> ALL ($4::int[])),"
+        " l AS (INSERT INTO rule_geofences (rule_id, geofence_id)"
+        " SELECT r.id, f FROM r, unnest($4::int[]) f ON CONFLICT DO NOTHING),"
         " a AS (INSERT INTO audit_log (actor, action, object, detail)"
         " SELECT $3, 'rule.update', r.name, r.definition FROM r)"
         " SELECT " RULE_JSON "::text, r.version FROM r",
         &p, &r);
-    return one_row(e, r, ERR_CONFLICT, ret_row);
+    return one_row(without_geofence(db, e), r, ERR_CONFLICT, ret_row);
 }
 
 enum err store_rule_delete(struct db *db, const char *name, int64_t version, const char *actor)
@@ -92,7 +109,8 @@ enum err store_rule_delete(struct db *db, const char *name, int64_t version, con
     enum err e = db_exec(db,
                          "WITH r AS (UPDATE rules SET deleted_at = now()"
                          " WHERE name = $1 AND version = $2 AND deleted_at IS NULL"
-                         " RETURNING name, definition)"
+                         " RETURNING id, name, definition),"
+                         " d AS (DELETE FROM rule_geofences l USING r WHERE l.rule_id = r.id)"
                          " INSERT INTO audit_log (actor, action, object, detail)"
                          " SELECT $3, 'rule.delete', r.name, r.definition FROM r",
                          &p, &rows);

@@ -19,6 +19,8 @@ static const char *const api_bodies[] = {
     "{\"name\":\"r1\",\"when\":\"avg_over_time(temp[5m]) > 80\",\"for\":\"30s\",\"select\":"
     "\"type = 'generic'\",\"severity\":\"critical\",\"summary\":\"{{device}} hot\",\"clear\":"
     "\"temp < 70\",\"actions\":[{\"command\":{\"method\":\"stop\",\"params\":{\"why\":\"hot\"}}}]}",
+    "{\"name\":\"yard\",\"kind\":\"polygon\",\"coordinates\":[[[0,0],[1,0],[1,1],[0,0]]],"
+    "\"exit_margin_m\":5}",
     "{\"comment\":\"seen\"}",
     "{\"state\":\"done\"}",
     "{\"ts\":1767225600000,\"values\":{\"temp\":21.5,\"on\":true}}",

@@ -187,6 +187,13 @@ static PGresult *memory_rows(const struct pq_call *call)
         if (wants(call, "r1")) {
             ROW("1", "3", "r1", "{\"name\":\"r1\",\"when\":\"temp > 5\"}");
         }
+    } else if (starts(sql, "SELECT id, name, definition::text FROM geofences")) {
+        if (wants(call, "yard")) {
+            ROW("3", "yard",
+                "{\"name\":\"yard\",\"kind\":\"circle\",\"center\":[1,2],\"radius_m\":30}");
+        }
+    } else if (starts(sql, "SELECT r.id, r.version, r.name, r.definition::text")) {
+        ROW("1", "3", "r1", "{\"name\":\"r1\",\"when\":\"temp > 5\"}");
     } else if (starts(sql, "SELECT id, device_id, kind")) {
         ROW("5", "7", "token", hash_of(r, "sbd_device"), NULL, NULL, "f");
     } else if (starts(sql, "SELECT id, name, encode(hash")) {
@@ -206,6 +213,9 @@ static const char *item_of(const char *sql)
         return "{\"name\":\"t1\",\"metrics\":{},\"commands\":[],\"topics\":{\"publish\":[],"
                "\"subscribe\":[]}}";
     }
+    if (strstr(sql, "geofences g") != NULL || strstr(sql, "WITH g AS") != NULL) {
+        return "{\"name\":\"yard\",\"kind\":\"circle\",\"center\":[1,2],\"radius_m\":30}";
+    }
     if (strstr(sql, "rules r") != NULL || strstr(sql, "WITH r AS") != NULL) {
         return "{\"name\":\"r1\",\"when\":\"temp > 5\"}";
     }
@@ -220,6 +230,8 @@ static PGresult *other_rows(const struct pq_call *call)
     uint8_t how = script_byte(shape);
     PGresult *r = pq_result(PGRES_TUPLES_OK);
     bool one = starts(sql, "WITH t AS (INSERT") || starts(sql, "WITH r AS (INSERT") ||
+               starts(sql, "WITH g AS (INSERT") ||
+               starts(sql, "SELECT coalesce(string_agg(x.name") ||
                starts(sql, "WITH c AS (INSERT") || strstr(sql, "coalesce(min(id), 0)") != NULL;
     int rows = one ? 1 : how % 4;
     bool readings = strstr(sql, "h.metrics, coalesce(s.values") != NULL ||

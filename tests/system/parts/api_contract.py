@@ -437,7 +437,57 @@ def readings(api, device):
     check("latest of one", [i["metric"] for i in api.call("GET", f"/v1/devices/{device}/latest?metric=rpm").json["items"]] == ["rpm"])
 
 
-# ---- rules, alerts, commands, events ----------------------------------------------------------------
+# ---- geofences, rules, alerts, commands, events ------------------------------------------------------
+
+
+def geofences(api):
+    name = "yard-" + RUN
+    doc = {"name": name, "description": "where they sleep", "kind": "circle", "center": [-8.6254356, 52.6634001], "radius_m": 30, "exit_radius_m": 45}
+    made = api.call("POST", "/v1/geofences", doc)
+    check("geofence made", made.status == 201 and {k: made.json[k] for k in doc} == doc and made.json["version"] == 1, made)
+    path = "/v1/geofences/" + name
+    check("geofence has its place", made.headers["Location"] == path and made.headers["ETag"] == '"1"', made)
+    problem("geofence again", api.call("POST", "/v1/geofences", doc), 409)
+    problem("geofence without kind", api.call("POST", "/v1/geofences", {"name": "x"}), 422, "/kind")
+    problem("geofence, latitude first", api.call("POST", "/v1/geofences", {**doc, "name": "x", "center": [33.7, -118.3]}), 422, "/center", words="longitude comes first")
+    problem("geofence, unknown field", api.call("POST", "/v1/geofences", {**doc, "name": "x", "radius": 3}), 422, "/radius")
+    problem("geofence, out before in", api.call("POST", "/v1/geofences", {**doc, "name": "x", "exit_radius_m": 29}), 422, "/exit_radius_m")
+    bow = [[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]
+    problem("geofence, a bow tie", api.call("POST", "/v1/geofences", {"name": "x", "kind": "polygon", "coordinates": [bow]}), 422, "/coordinates", words="Self-intersection")
+    problem("geofence, a word in a ring", api.call("POST", "/v1/geofences", {"name": "x", "kind": "polygon", "coordinates": [[[0, 0], [1, 0], [1, "y"], [0, 0]]]}),
+            422, "/coordinates/0/2")
+    problem("geofence, too many positions", api.call("POST", "/v1/geofences", {"name": "x", "kind": "corridor", "width_m": 5, "line": [[i / 100, 0] for i in range(1001)]}),
+            422, "/line", words="1000")
+    for other in ({"kind": "polygon", "bbox": [170, -20, -170, -10], "exit_margin_m": 5}, {"kind": "corridor", "line": [[1, 2], [3, 4]], "width_m": 50},
+                  {"kind": "polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 9], [0, 0]], [[4, 4], [5, 4], [5, 5], [4, 4]]]}):
+        one = api.call("POST", "/v1/geofences", {"name": "other-" + RUN, **other})
+        check(f"geofence: {other['kind']}", one.status == 201 and {k: one.json[k] for k in other} == other, one)
+        check("geofence deleted", api.call("DELETE", "/v1/geofences/other-" + RUN, headers={"If-Match": one.headers["ETag"]}).status == 204)
+    got = api.call("GET", path)
+    check("geofence read", got.status == 200 and got.json == made.json and got.headers["ETag"] == '"1"', got)
+    problem("no such geofence", api.call("GET", "/v1/geofences/none"), 404)
+    problem("geofence without If-Match", api.call("PUT", path, doc), 428)
+    problem("geofence, wrong ETag", api.call("PUT", path, doc, {"If-Match": '"9"'}), 412)
+    problem("geofence renamed", api.call("PUT", path, {**doc, "name": "y"}, {"If-Match": '"1"'}), 422, "/name")
+    put = api.call("PUT", path, {**got.json, "radius_m": 35}, {"If-Match": got.headers["ETag"]})
+    check("geofence replaced", put.status == 200 and put.json["version"] == 2 and put.json["radius_m"] == 35, put)
+    check("geofences listed", name in [g["name"] for g in every(api, "/v1/geofences?limit=1")])
+    rule = {"name": "in-" + name, "when": f'inside("{name}") and distance_to("{name}") < 1'}
+    problem("rule with an unknown geofence", api.call("POST", "/v1/rules", {**rule, "when": 'inside("nowhere")'}), 422, "/when", words="no geofence")
+    named = api.call("POST", "/v1/rules", rule)
+    check("rule that names it", named.status == 201, named)
+    problem("geofence delete without If-Match", api.call("DELETE", path), 428)
+    problem("geofence in use", api.call("DELETE", path, headers={"If-Match": put.headers["ETag"]}), 409, words="in-" + name)
+    away = api.call("PUT", "/v1/rules/in-" + name, {**rule, "when": "rpm > 1"}, {"If-Match": named.headers["ETag"]})
+    check("rule that names it no more", away.status == 200, away)
+    back = api.call("PUT", "/v1/rules/in-" + name, rule, {"If-Match": away.headers["ETag"]})
+    problem("geofence in use again", api.call("DELETE", path, headers={"If-Match": put.headers["ETag"]}), 409)
+    check("rule deleted", api.call("DELETE", "/v1/rules/in-" + name, headers={"If-Match": back.headers["ETag"]}).status == 204)
+    check("geofence deleted", api.call("DELETE", path, headers={"If-Match": put.headers["ETag"]}).status == 204)
+    problem("geofence is gone", api.call("GET", path), 404)
+    problem("and no rule may name it", api.call("POST", "/v1/rules", rule), 422, "/when", words="no geofence")
+
+
 
 
 def rules(api, type_name):
@@ -714,7 +764,7 @@ def logs(api, sql):
         check("rejected", kept[0]["id"] > kept[1]["id"] and kept[0]["payload_base64"] == "/wD+" and kept[1]["payload"] == '{"a":', kept)
     actions = {a["action"] for a in every(api, f"/v1/audit?from=-1h&limit=1000")}
     want = {"device-type.create", "device-type.update", "device.create", "device.update", "device.delete", "device.import", "credential.create",
-            "credential.revoke", "rule.create", "rule.update"}
+            "credential.revoke", "rule.create", "rule.update", "geofence.create", "geofence.update", "geofence.delete"}
     check("audit has every change", want <= actions, want - actions)
     check("audit by action", {a["action"] for a in every(api, "/v1/audit?action=rule&limit=1000")} <= {"rule.create", "rule.update", "rule.delete"})
 
@@ -738,6 +788,7 @@ def limited_tokens(api, sql, harness_restart, device):
     check("local lists its own", [d["name"] for d in api.call("GET", "/v1/devices", token=local).json["items"]] == [device])
     check("local sees its alerts", api.call("GET", "/v1/alerts", token=local).json["items"] != [])
     problem("local sees no alert of others", api.call("GET", f"/v1/devices/i-9-{RUN}/latest", token=local), 404)
+    problem("local cannot write geofences", api.call("POST", "/v1/geofences", {}, token=local), 403)
     problem("local cannot write rules", api.call("POST", "/v1/rules", {}, token=local), 403)
     problem("local cannot make others", api.call("POST", "/v1/devices", {"name": "o-" + RUN, "labels": {"site": "x"}}, token=local), 403)
     problem("local cannot move its device out", api.call("PATCH", "/v1/devices/" + device, {"labels": {"site": "x"}}, token=local), 403)
@@ -806,6 +857,7 @@ def run(api, sql, harness):
         harness.start()  # metrics are read at the start
         api = Api(harness.base, harness.token)
     readings(api, device)
+    geofences(api)
     rule, tag = rules(api, type_name)
     if not with_core:
         alerts_by_sql(sql, device, rule)

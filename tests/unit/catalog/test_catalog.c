@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "catalog/catalog.h"
+#include "geo/fence.h"
 #include "store/store.h"
 
 struct told {
@@ -383,6 +384,47 @@ Test(catalog, rules_are_found_by_name_type_or_label_and_in_no_other_place_after_
             "WHERE name = 'm-1'");
     cr_assert_eq(catalog_refresh_device(b.catalog, b.db, "m-1"), ERR_OK);
     expect_rules(&b, "m-1", "r5:1 r6:1 ");
+    bench_close(&b);
+}
+
+Test(catalog, a_changed_geofence_is_told_as_the_rules_that_name_it)
+{
+    struct bench b;
+    bench_open(&b);
+    sql(&b, "INSERT INTO geofences (name, definition) VALUES ('yard', '{\"name\":\"yard\",\"kind\":"
+            "\"circle\",\"center\":[1,2],\"radius_m\":30}'), ('odd', '{\"name\":\"odd\"}')");
+    put_rule(&b, "r0", "{\"name\":\"r0\",\"when\":\"inside(\\\"yard\\\")\"}");
+    put_rule(&b, "r1", "{\"name\":\"r1\",\"when\":\"rpm > 1\"}");
+    put_rule(&b, "r2", "{\"name\":\"r2\",\"when\":\"inside(\\\"odd\\\")\"}");
+    sql(&b, "INSERT INTO rule_geofences SELECT r.id, g.id FROM rules r, geofences g"
+            " WHERE r.name = 'r0' AND g.name = 'yard'");
+    cr_assert_eq(catalog_load(b.catalog, b.db), ERR_OK);
+    struct rule *before = catalog_rule_by_id(b.catalog, 1);
+    struct rule *other = catalog_rule_by_id(b.catalog, 2);
+    cr_assert(before != NULL && other != NULL);
+    cr_expect_null(catalog_rule_by_id(b.catalog, 3), "its fence is none");
+
+    sql(&b, "UPDATE geofences SET definition = definition || '{\"radius_m\":40}'");
+    cr_assert_eq(catalog_refresh_geofence(b.catalog, b.db, "yard"), ERR_OK);
+    struct rule *after = catalog_rule_by_id(b.catalog, 1);
+    struct rule *same = catalog_rule_by_id(b.catalog, 2);
+    cr_expect_neq(after, before);
+    cr_expect_eq(same, other);
+    cr_expect_eq(b.told.count, 1);
+    cr_expect(was_told(&b.told, CATALOG_RULE, 1));
+    struct geo_point p = {.longitude = 1, .latitude = 2 + 35 / 111195.0};
+    cr_expect_not(fence_inside(rule_fence(before, 0), p, false));
+    cr_expect(fence_inside(rule_fence(after, 0), p, false));
+
+    /* Another fence, and reading all rules again, change nothing. */
+    b.told.count = 0;
+    cr_assert_eq(catalog_refresh_geofence(b.catalog, b.db, "odd"), ERR_OK);
+    cr_assert_eq(catalog_refresh_type(b.catalog, b.db, "generic"), ERR_OK);
+    cr_expect_not(was_told(&b.told, CATALOG_RULE, 1));
+    rule_drop(before);
+    rule_drop(other);
+    rule_drop(after);
+    rule_drop(same);
     bench_close(&b);
 }
 

@@ -102,8 +102,7 @@ Test(language, errors_name_line_column_and_what_was_expected)
 
 Test(language, functions_of_the_full_language_are_refused_by_name)
 {
-    static const char *const names[] = {"inside", "distance_to", "holt_winters", "label_replace",
-                                        "histogram_quantile"};
+    static const char *const names[] = {"holt_winters", "label_replace", "histogram_quantile"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char when[64];
         char detail[96];
