@@ -36,6 +36,8 @@ NODISCARD enum err auth_token(struct auth *a, struct view token,
 NODISCARD enum err auth_certificate(struct auth *a, struct view der,
                                     struct auth_identity *ret_identity);
 void auth_identity_fini(struct auth_identity *i);
+/* The device as it is now, held; NULL: it is gone or disabled, and nobody may come in as it. */
+struct device *auth_device(struct auth *a, int32_t id);
 
 struct auth_bearer {
     int32_t token_id;

@@ -58,7 +58,8 @@ struct device {
     uint32_t label_count;
     struct device_pair *attributes; /* sorted by key */
     uint32_t attribute_count;
-    int32_t gateway; /* device id of the parent, 0: none */
+    int32_t gateway;    /* device id of the parent, 0: none */
+    char *gateway_name; /* its name, NULL: none */
     bool enabled;
 };
 

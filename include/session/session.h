@@ -108,9 +108,10 @@ struct session_hooks {
      * released was told. When t was not held the answer leaves in the same turn. */
     enum err (*route)(void *arg, struct session *s, const struct session_publish *p,
                       struct ticket *t);
-    /* A filter was granted or changed (existed), or given up. The SUBACK or UNSUBACK waits until t,
-     * never NULL, is dropped: for the commit if the session outlives its connection. An error
-     * refuses the filter: ERR_FULL and ERR_QUOTA as 0x97, others as 0x80. */
+    /* A filter was granted or changed (existed), or given up. The SUBACK or UNSUBACK waits until t
+     * is dropped: for the commit if the session outlives its connection. NULL: nobody waits, the
+     * device lost the right to it. An error refuses the filter: ERR_FULL and ERR_QUOTA as 0x97,
+     * others as 0x80. */
     enum err (*subscribed)(void *arg, struct session *s, const struct session_filter *f,
                            bool existed, struct ticket *t);
     enum err (*unsubscribed)(void *arg, struct session *s, const struct session_filter *f,
@@ -167,6 +168,11 @@ bool session_may_publish(const struct device *device, struct view topic);
  * DISCONNECT 0x87. credential_id 0: all of the device; else only those that came in with that
  * credential. */
 void session_kick(struct sessions *all, int32_t device_id, int64_t credential_id);
+/* Any thread, when the catalog has what is new of a device, or of all devices of a type: sessions,
+ * with and without a connection, go on with what it may do now. Subscriptions that it may not have
+ * any more end, and so do the sessions of a device that is gone or disabled. */
+void session_device_changed(struct sessions *all, int32_t device_id);
+void session_type_changed(struct sessions *all, int32_t type_id);
 /* Any thread: there is room again after ERR_FULL. */
 void session_resume_all(struct sessions *all);
 

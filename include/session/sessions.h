@@ -44,11 +44,13 @@ enum session_close {
 const char *session_close_words(enum session_close why);
 
 /* Who a credential belongs to; auth_token() and auth_certificate() in the server. Called on the net
- * loops, so they answer from memory. */
+ * loops, so they answer from memory. `device` is the device of that id as it is now, held; NULL: it
+ * is gone or disabled. Without that function devices never change. */
 struct sessions_auth {
     void *arg;
     enum err (*token)(void *arg, struct view token, struct auth_identity *ret_identity);
     enum err (*certificate)(void *arg, struct view der, struct auth_identity *ret_identity);
+    struct device *(*device)(void *arg, int32_t id);
 };
 struct sessions_auth sessions_auth_of(struct auth *a);
 

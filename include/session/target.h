@@ -40,7 +40,11 @@ struct session_stored {
  * who are connected. ERR_NOMEM: not taken. A stored target that is taken ends with one target_done.
  */
 enum err session_send(struct sessions *all, int64_t number, const struct session_target *t);
+/* Any thread. What waits for all sessions has reached queues_max: absent ones get nothing more.
+ * Said in the log once, until an eighth is free again. */
+bool session_queues_full(struct sessions *all);
 /* message->stored was set: sends what waited for it. */
 void session_stored_now(struct sessions *all, int64_t number);
-/* Before sessions_start(). Numbers given out later are greater than any restored one. */
+/* Before sessions_start(). Numbers given out later are greater than any restored one. Filters that
+ * the device may not have any more are given up at once: `unsubscribed` is told. */
 NODISCARD enum err sessions_restore(struct sessions *all, const struct session_stored *stored);

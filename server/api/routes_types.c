@@ -3,6 +3,7 @@
  */
 #include "api/handlers.h"
 #include "api/internal.h"
+#include "auth/pattern.h"
 #include "base/ident.h"
 #include "store/query_types.h"
 
@@ -134,6 +135,11 @@ static void check_topic_list(struct api_fields *topics, const char *name)
         const char *topic = json_string_value(json_array_get(list, i));
         if (topic == NULL || topic[0] == '\0' || strlen(topic) > TOPIC_MAX) {
             api_field_error(topics, name, "item %zu must be a text of 1 to %d bytes", i, TOPIC_MAX);
+        } else if (!auth_pattern_valid(view_str(topic))) {
+            api_field_error(topics, name,
+                            "item %zu is no topic filter; {device}, {gateway} and {label.NAME} may "
+                            "stand in it, + and # for a whole level",
+                            i);
         }
     }
 }

@@ -168,10 +168,16 @@ static void on_usurped(void *arg)
     (void)kill(getpid(), SIGTERM);
 }
 
-/* catalog -> ingest */
+/* catalog -> ingest, session */
 static void on_changed(void *arg, enum catalog_kind kind, int32_t id)
 {
-    ingest_catalog_changed(((struct server *)arg)->ingest, kind, id);
+    struct server *s = arg;
+    ingest_catalog_changed(s->ingest, kind, id);
+    if (kind == CATALOG_DEVICE) {
+        session_device_changed(s->sessions, id);
+    } else if (kind == CATALOG_TYPE) {
+        session_type_changed(s->sessions, id);
+    }
 }
 
 /* api -> ingest, session */

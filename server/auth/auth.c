@@ -188,6 +188,16 @@ enum err auth_certificate(struct auth *a, struct view der, struct auth_identity 
     return ERR_OK;
 }
 
+struct device *auth_device(struct auth *a, int32_t id)
+{
+    struct device *d = catalog_device_by_id(a->catalog, id);
+    if (d != NULL && !d->enabled) {
+        device_drop(d);
+        return NULL;
+    }
+    return d;
+}
+
 void auth_identity_fini(struct auth_identity *i)
 {
     device_drop(i->device);

@@ -10,10 +10,12 @@
 
 enum { DEVICES_PER_PAGE = 20000 };
 
-#define DEVICE_COLUMNS "SELECT id, name, type_id, coalesce(gateway_id, 0), enabled FROM devices"
+#define DEVICE_COLUMNS                                                                  \
+    "SELECT d.id, d.name, d.type_id, coalesce(d.gateway_id, 0), d.enabled, g.name FROM" \
+    " devices d LEFT JOIN devices g ON g.id = d.gateway_id"
 
-static const char sql_page[] = DEVICE_COLUMNS " WHERE id > $1 ORDER BY id LIMIT $2";
-static const char sql_one[] = DEVICE_COLUMNS " WHERE name = $1";
+static const char sql_page[] = DEVICE_COLUMNS " WHERE d.id > $1 ORDER BY d.id LIMIT $2";
+static const char sql_one[] = DEVICE_COLUMNS " WHERE d.name = $1";
 
 #define PAIRS(column)                                                             \
     "SELECT d.id, p.key, p.value #>> '{}', jsonb_typeof(p.value) FROM devices d," \
@@ -67,7 +69,8 @@ static enum err make_device(struct catalog *c, const struct db_result *rows, int
     d->name = strdup(db_get(rows, row, 1));
     d->gateway = (int32_t)db_get_int(rows, row, 3);
     d->enabled = db_get_bool(rows, row, 4);
-    if (d->name == NULL) {
+    d->gateway_name = d->gateway == 0 ? NULL : strdup(db_get(rows, row, 5));
+    if (d->name == NULL || (d->gateway != 0 && d->gateway_name == NULL)) {
         device_drop(d);
         return ERR_NOMEM;
     }
@@ -229,9 +232,11 @@ enum err catalog_device_clone(const struct device *d, struct device **ret_device
     copy->gateway = d->gateway;
     copy->enabled = d->enabled;
     copy->name = strdup(d->name);
+    copy->gateway_name = d->gateway_name == NULL ? NULL : strdup(d->gateway_name);
     copy->type = d->type;
     device_type_hold(copy->type);
-    enum err e = copy->name == NULL ? ERR_NOMEM : ERR_OK;
+    bool complete = copy->name != NULL && (copy->gateway_name == NULL) == (d->gateway_name == NULL);
+    enum err e = complete ? ERR_OK : ERR_NOMEM;
     if (e == ERR_OK) {
         e = clone_pairs(d->labels, d->label_count, &copy->labels, &copy->label_count);
     }

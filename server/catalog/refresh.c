@@ -123,6 +123,8 @@ static enum err orphan_children(struct catalog *c, int32_t gateway_id, struct ca
         e = catalog_device_clone(p.list.items[i], &copy);
         if (e == ERR_OK) {
             copy->gateway = 0;
+            free(copy->gateway_name);
+            copy->gateway_name = NULL;
             e = publish_device(c, copy, changed);
             device_drop(copy);
         }

@@ -91,6 +91,7 @@ void device_drop(struct device *d)
     free_pairs(d->labels, d->label_count);
     free_pairs(d->attributes, d->attribute_count);
     device_type_drop(d->type);
+    free(d->gateway_name);
     free(d->name);
     free(d);
 }

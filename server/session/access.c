@@ -1,9 +1,12 @@
+#include "auth/pattern.h"
 #include "mqtt/topic.h"
 #include "session/private.h"
 
 /*
- * What a device may publish and subscribe: the topics of the device API, and what its type adds.
- * Everything else is denied. The open listener has no devices and no rules: see net.
+ * What a device may publish and subscribe: the topics of the device API, and what its type adds
+ * (auth/pattern.h). Everything else is denied. It is asked for each publish, each filter and each
+ * delivery; rights.c sees to it that the session has its device as it is now. The open listener has
+ * no devices and no rules: see net.
  *
  * What the server sends on the device API's topics is its own: a message that somebody else
  * published there never reaches a device.
@@ -41,27 +44,35 @@ static bool is_own(struct view topic)
     return view_starts(topic, own_prefixes[0]) || view_starts(topic, own_prefixes[1]);
 }
 
-/* Of filters that an administrator wrote: one that is none allows nothing. */
-static bool list_matches(char *const *filters, uint32_t count, struct view topic)
+typedef bool (*allows_fn)(struct view allowed, struct view wanted);
+
+/* Does an entry of the list, as it is for this device, allow what is wanted? Administrators wrote
+ * the list: an entry that is no filter allows nothing. */
+static bool list_allows(char *const *patterns, uint32_t count, const struct device *device,
+                        allows_fn allows, struct view wanted)
 {
     for (uint32_t i = 0; i < count; i++) {
-        struct view allowed = view_str(filters[i]);
-        if (mqtt_filter_valid(allowed) && mqtt_filter_matches(allowed, topic)) {
+        char room[AUTH_FILTER_MAX];
+        struct view allowed = auth_pattern_fill(view_str(patterns[i]), device, room);
+        if (mqtt_filter_valid(allowed) && allows(allowed, wanted)) {
             return true;
         }
     }
     return false;
 }
 
-static bool list_covers(char *const *filters, uint32_t count, struct view filter)
+static bool may_publish(const struct device *d, struct view topic)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct view allowed = view_str(filters[i]);
-        if (mqtt_filter_valid(allowed) && mqtt_filter_covers(allowed, filter)) {
-            return true;
-        }
-    }
-    return false;
+    const struct device_type *t = d->type;
+    return t != NULL &&
+           list_allows(t->publish_topics, t->publish_topic_count, d, mqtt_filter_matches, topic);
+}
+
+static bool may_subscribe(const struct device *d, allows_fn allows, struct view wanted)
+{
+    const struct device_type *t = d->type;
+    return t != NULL &&
+           list_allows(t->subscribe_topics, t->subscribe_topic_count, d, allows, wanted);
 }
 
 enum access access_publish(const struct device *device, struct view topic)
@@ -77,9 +88,7 @@ enum access access_publish(const struct device *device, struct view topic)
         }
         return ACCESS_DENIED;
     }
-    const struct device_type *t = device->type;
-    bool listed = t != NULL && list_matches(t->publish_topics, t->publish_topic_count, topic);
-    return listed ? ACCESS_ROUTED : ACCESS_DENIED;
+    return may_publish(device, topic) ? ACCESS_ROUTED : ACCESS_DENIED;
 }
 
 bool session_may_publish(const struct device *device, struct view topic)
@@ -109,8 +118,7 @@ bool access_may_subscribe(const struct session *s, struct view filter)
             return true;
         }
     }
-    const struct device_type *t = s->device->type;
-    return t != NULL && list_covers(t->subscribe_topics, t->subscribe_topic_count, filter);
+    return may_subscribe(s->device, mqtt_filter_covers, filter);
 }
 
 bool access_may_receive(const struct session *s, struct view topic)
@@ -118,7 +126,5 @@ bool access_may_receive(const struct session *s, struct view topic)
     if (s->device == NULL) {
         return s->open_listener;
     }
-    const struct device_type *t = s->device->type;
-    return !is_own(topic) && t != NULL &&
-           list_matches(t->subscribe_topics, t->subscribe_topic_count, topic);
+    return !is_own(topic) && may_subscribe(s->device, mqtt_filter_matches, topic);
 }

@@ -91,7 +91,9 @@ static void attach_ready(struct session *s)
     LOG(LOG_INFO, "session_opened", LOG_S("device", s->device == NULL ? "" : s->device->name),
         LOG_S("client_id", s->client_id), LOG_S("peer", io->peer(s->conn, peer)),
         LOG_S("mqtt", s->version == MQTT_50 ? "5.0" : "3.1.1"), LOG_I("present", s->present));
-    subscribe_check(s);
+    if (!rights_refresh(s)) {
+        return;
+    }
     deliver_resume(s);
     deliver_pump(s);
     timer_update(s);
@@ -119,6 +121,9 @@ static void attach_answer_here(struct mail *m)
         s->asked = false;
         if (s->state == SESSION_ENDED) {
             session_free(s);
+        } else if (s->state == SESSION_PARKED) {
+            (void)!rights_refresh(
+                s); /* its client went meanwhile, and its device may have changed */
         } else {
             attach_answered(s, a->status);
         }

@@ -12,7 +12,13 @@ static enum err certificate(void *arg, struct view der, struct auth_identity *re
     return auth_certificate(arg, der, ret_identity);
 }
 
+static struct device *device(void *arg, int32_t id)
+{
+    return auth_device(arg, id);
+}
+
 struct sessions_auth sessions_auth_of(struct auth *a)
 {
-    return (struct sessions_auth){.arg = a, .token = token, .certificate = certificate};
+    return (struct sessions_auth){
+        .arg = a, .token = token, .certificate = certificate, .device = device};
 }

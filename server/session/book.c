@@ -343,6 +343,16 @@ struct session_ref book_holder(const struct sessions *all, int64_t number)
     return e == NULL ? (struct session_ref){0} : e->holder;
 }
 
+void book_visit(struct sessions *all, int32_t device_id,
+                void (*visit)(struct sessions *all, struct session_ref holder))
+{
+    struct book_page *p = map_get(&all->book.devices, view_of(&device_id, sizeof(device_id)));
+    for (struct list *at = p == NULL ? NULL : p->entries.next; at != NULL && at != &p->entries;
+         at = at->next) {
+        visit(all, CONTAINER_OF(at, struct book_entry, link)->holder);
+    }
+}
+
 enum err book_restore(struct session *s, int64_t number)
 {
     struct book *b = &s->home->all->book;

@@ -56,6 +56,9 @@ enum session_close book_close(const struct claim *c); /* why the holder of c end
 
 /* Who holds the number now; generation 0: nobody. */
 struct session_ref book_holder(const struct sessions *all, int64_t number);
+/* Whoever holds a session of the device; visit must not change the book. */
+void book_visit(struct sessions *all, int32_t device_id,
+                void (*visit)(struct sessions *all, struct session_ref holder));
 /* Before the start: s, parked on the home loop, under a number that was given out earlier. */
 NODISCARD enum err book_restore(struct session *s, int64_t number);
 void book_free(struct sessions *all);

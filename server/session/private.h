@@ -16,6 +16,7 @@
  *     acks.c       acknowledgements in arrival order, whatever the order of commits
  *     subscribe.c  SUBSCRIBE, UNSUBSCRIBE
  *     access.c     which topics a device may use
+ *     rights.c     a device, its type or its labels have changed
  *     send.c       the ways in for what goes out: targets and commands
  *     deliver.c    PUBLISH out
  *     confirm.c    PUBACK, PUBREC, PUBCOMP in
@@ -158,7 +159,9 @@ struct sessions {
     struct book book; /* of the home loop */
     uint32_t loop_count;
     struct session_loop *loops;
-    atomic_int_fast64_t live; /* sessions with a connection */
+    atomic_int_fast64_t live;        /* sessions with a connection */
+    atomic_int_fast64_t queue_bytes; /* of all that is on its way to sessions */
+    atomic_bool queues_full_said;
     atomic_int_fast64_t drains_left;
     atomic_bool stopped, ending;
     atomic_uint_fast64_t closes[SESSION_CLOSE_COUNT];
@@ -168,6 +171,9 @@ struct sessions {
 enum packet_end { PACKET_TAKEN, PACKET_HELD, PACKET_ENDED };
 
 /* sessions.c */
+/* Its credential, or all that its device was, is not good any more. Not to be touched afterwards.
+ */
+void session_expel(struct session *s, bool for_good);
 NODISCARD enum err sessions_init(struct sessions *all, uint32_t loop_count);
 void sessions_fini(struct sessions *all);
 static inline int64_t session_now_us(const struct session *s)
@@ -266,6 +272,10 @@ NODISCARD enum err subscribe_restore(struct session *s, const struct session_fil
                                      uint32_t count);
 /* Gives up what the device may not have any more. */
 void subscribe_check(struct session *s);
+
+/* rights.c */
+/* Has the device as it is now, and only what that may have. False: it has ended with the device. */
+NODISCARD bool rights_refresh(struct session *s);
 
 /* access.c */
 enum access { ACCESS_DENIED, ACCESS_DEVICE_API, ACCESS_ROUTED };

@@ -47,5 +47,6 @@ enum err sessions_restore(struct sessions *all, const struct session_stored *fro
         return e;
     }
     session_park(s, from->expires_at_us);
+    subscribe_check(s); /* the server may have died between a change and what follows from it */
     return ERR_OK;
 }

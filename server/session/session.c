@@ -196,6 +196,7 @@ void session_settle(struct session *s)
 {
     if (survives(s, SESSION_CLOSE_LOST)) {
         session_park(s, session_now_us(s) + s->kept->expiry_us);
+        (void)!rights_refresh(s); /* nobody told a session whose claim was under way */
         return;
     }
     session_forget(s);

@@ -222,22 +222,27 @@ struct kick {
     int64_t credential_id;
 };
 
-static void kick_one(struct session *s, const struct kick *k)
+void session_expel(struct session *s, bool for_good)
 {
-    if (s == NULL || s->device == NULL || s->device->id != k->device_id ||
-        (k->credential_id != 0 && s->credential_id != k->credential_id)) {
-        return;
-    }
-    if (k->credential_id == 0 && s->kept != NULL) {
+    if (for_good && s->kept != NULL) {
         s->kept->expiry_us = 0; /* nobody comes back for what the device was allowed */
     }
     if (s->conn != NULL) {
         session_end(s, SESSION_CLOSE_KICKED, NULL);
         return;
     }
-    if (s->state == SESSION_PARKED && k->credential_id == 0) {
+    if (s->state == SESSION_PARKED && for_good) {
         session_forget(s);
     }
+}
+
+static void kick_one(struct session *s, const struct kick *k)
+{
+    if (s == NULL || s->device == NULL || s->device->id != k->device_id ||
+        (k->credential_id != 0 && s->credential_id != k->credential_id)) {
+        return;
+    }
+    session_expel(s, k->credential_id == 0);
 }
 
 static void kick_here(struct mail *m)

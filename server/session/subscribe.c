@@ -1,3 +1,4 @@
+#include "base/log.h"
 #include "base/wire.h"
 #include "mqtt/topic.h"
 #include "session/private.h"
@@ -222,31 +223,23 @@ enum packet_end unsubscribe_received(struct session *s, const struct mqtt_frame 
     return answering_end(&a, &packet);
 }
 
-/* An answer to nobody, for a change that no packet asked for. */
-static struct ack *silent_ack(struct session *s)
-{
-    struct ack *a = acks_take(s->home);
-    if (a != NULL) {
-        a->ticketed = true;
-        acks_push(s, &s->releases, a);
-    }
-    return a;
-}
-
 void subscribe_check(struct session *s)
 {
     const struct session_hooks *h = &s->home->all->hooks;
     struct filters *filters = &s->kept->filters;
-    for (uint32_t i = filters->count; s->present && i > 0; i--) {
+    for (uint32_t i = filters->count; i > 0; i--) {
         struct session_filter *f =
             &filters->at[i - 1]; /* the last one takes a removed one's place */
         if (access_may_subscribe(s, view_str(f->filter))) {
             continue;
         }
-        struct ack *a = h->unsubscribed == NULL ? NULL : silent_ack(s);
-        if (a != NULL) {
-            (void)!h->unsubscribed(h->arg, s, f, &a->ticket);
-            acks_let_go(a);
+        LOG(LOG_INFO, "subscription_ended",
+            LOG_S("device", s->device == NULL ? "" : s->device->name),
+            LOG_S("client_id", s->client_id), LOG_S("filter", f->filter),
+            LOG_S("why", "not allowed any more"));
+        /* Without memory to tell it stays in the tree, where each delivery is denied. */
+        if (h->unsubscribed != NULL) {
+            (void)!h->unsubscribed(h->arg, s, f, NULL);
         }
         filters_remove(filters, f);
     }

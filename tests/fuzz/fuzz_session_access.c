@@ -4,10 +4,13 @@
  * Properties: a publish is allowed exactly when the naive matcher finds an entry for the topic, on
  * the device API's topics one of its own; a message of somebody else never has such a topic; a
  * subscription that is allowed gives no topic that no entry allows; a list entry that is no filter
- * allows nothing; without a device nothing is allowed but on the open listener.
+ * allows nothing; a placeholder's value stays a part of one level; without a device nothing is
+ * allowed but on the open listener.
  *
  * Input: lines: a topic, a filter, then entries of the type, to publish and to subscribe by turns.
+ * The device's gateway has the topic as its name, and its label "x" is the filter.
  */
+#include "auth/pattern.h"
 #include "base/utf8.h"
 #include "fuzz.h"
 #include "mqtt/topic.h"
@@ -92,16 +95,53 @@ static struct view plain_filter(struct view v)
     return mqtt_naive_filter_valid(rest) ? rest : view_of(NULL, 0);
 }
 
-static bool allowed(const char *const *own, size_t own_count, const struct entries *l,
-                    struct view topic)
+/* The entry with its placeholders filled in. False: it allows nothing. */
+static bool naive_fill(const char *in, const struct device *d, char out[AUTH_FILTER_MAX + 1])
 {
+    const struct {
+        const char *place, *value;
+    } known[] = {
+        {"{device}", d->name}, {"{gateway}", d->gateway_name}, {"{label.x}", d->labels[0].text}};
+    size_t len = 0;
+    while (*in != '\0') {
+        const char *value = NULL;
+        char plain[2] = {*in, '\0'};
+        size_t used = 1;
+        for (size_t i = 0; i < COUNT_OF(known); i++) {
+            if (strncmp(in, known[i].place, strlen(known[i].place)) == 0) {
+                value = known[i].value;
+                used = strlen(known[i].place);
+            }
+        }
+        if (*in == '{' && (value == NULL || *value == '\0' || strpbrk(value, "+#/$") != NULL)) {
+            return false;
+        }
+        value = value == NULL ? plain : value;
+        if (len + strlen(value) > AUTH_FILTER_MAX) {
+            return false;
+        }
+        memcpy(out + len, value, strlen(value));
+        len += strlen(value);
+        in += used;
+    }
+    out[len] = '\0';
+    return true;
+}
+
+static bool allowed(const char *const *own, size_t own_count, const struct entries *l,
+                    const struct device *d, struct view topic)
+{
+    char filled[AUTH_FILTER_MAX + 1];
     for (size_t i = 0; i < own_count; i++) {
         if (mqtt_naive_matches(view_str(own[i]), topic)) {
             return true;
         }
     }
     for (uint32_t i = 0; i < l->count; i++) {
-        struct view entry = plain_filter(view_str(l->items[i]));
+        struct view entry = {0};
+        if (naive_fill(l->items[i], d, filled)) {
+            entry = plain_filter(view_str(filled));
+        }
         if (entry.data != NULL && mqtt_naive_matches(entry, topic)) {
             return true;
         }
@@ -122,15 +162,16 @@ static void check(const struct session *s, const struct entries *publish,
                   const struct entries *subscribe, struct view topic, struct view filter)
 {
     static const struct entries none = {0};
+    const struct device *d = s->device;
     bool name = mqtt_topic_name_valid(topic);
     if (name) {
         bool own = device_api(topic);
         bool want = depth(topic) <= DEPTH_MAX &&
-                    (own ? allowed(own_publish, COUNT_OF(own_publish), &none, topic)
-                         : allowed(NULL, 0, publish, topic));
+                    (own ? allowed(own_publish, COUNT_OF(own_publish), &none, d, topic)
+                         : allowed(NULL, 0, publish, d, topic));
         enum access got = access_of_publish(s, topic);
         CHECK(got == (!want ? ACCESS_DENIED : own ? ACCESS_DEVICE_API : ACCESS_ROUTED));
-        CHECK(access_may_receive(s, topic) == (!own && allowed(NULL, 0, subscribe, topic)));
+        CHECK(access_may_receive(s, topic) == (!own && allowed(NULL, 0, subscribe, d, topic)));
     }
     struct view plain = plain_filter(filter);
     if (plain.data == NULL || !mqtt_filter_valid(filter) || !access_may_subscribe(s, filter)) {
@@ -138,7 +179,7 @@ static void check(const struct session *s, const struct entries *publish,
     }
     CHECK(depth(plain) <= DEPTH_MAX);
     if (name && mqtt_naive_matches(plain, topic)) {
-        CHECK(allowed(own_subscribe, COUNT_OF(own_subscribe), subscribe, topic));
+        CHECK(allowed(own_subscribe, COUNT_OF(own_subscribe), subscribe, d, topic));
     }
 }
 
@@ -159,12 +200,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .publish_topic_count = lists[0].count,
                                .subscribe_topics = lists[1].items,
                                .subscribe_topic_count = lists[1].count};
-    struct device device = {.id = 1, .type = &type};
+    struct entries names = {0};
+    entries_add(&names, topic);
+    entries_add(&names, filter);
+    char name[] = "d1";
+    char key[] = "x";
+    struct device_pair label = {.key = key, .text = names.items[1]};
+    struct device device = {.id = 1,
+                            .name = name,
+                            .type = &type,
+                            .gateway = 2,
+                            .gateway_name = names.items[0],
+                            .labels = &label,
+                            .label_count = 1};
     const struct session_limits limits = {.topic_levels_max = DEPTH_MAX};
     struct session s = {.device = &device, .limits = &limits};
     check(&s, &lists[0], &lists[1], topic, filter);
     s.device = NULL;
     CHECK(access_of_publish(&s, topic) == ACCESS_DENIED && !access_may_subscribe(&s, filter));
+    entries_fini(&names);
     entries_fini(&lists[0]);
     entries_fini(&lists[1]);
     free(exact);

@@ -39,6 +39,9 @@ struct rig {
     struct session_ref last_ref;
     const struct device *last_device; /* borrowed until the answer */
     const char *last_client_id;
+    const char *publish_topic, *subscribe_topic; /* what the type of all devices allows */
+    const char *site;                            /* label of all devices, or NULL */
+    bool devices_gone;
     enum err publish_answer;
     enum err route_answer, subscribed_answer, released_answer, received_answer; /* see router.h */
     bool tickets_wait;
@@ -144,45 +147,60 @@ static inline void rig_post(struct sessions *all, uint32_t loop, struct mail *m)
     r->mail_last = &m->next;
 }
 
-static inline enum err rig_identity(const char *name, struct auth_identity *ret_identity)
+enum { RIG_TYPE = 7 };
+
+static inline struct device *rig_device(void *arg, int32_t id)
+{
+    const struct rig *r = arg;
+    struct device *d = r->devices_gone ? NULL : device_new();
+    if (d == NULL) {
+        return NULL;
+    }
+    d->id = id;
+    CHECK(asprintf(&d->name, "d%d", id) > 0);
+    d->type = device_type_new();
+    d->type->id = RIG_TYPE;
+    d->type->publish_topics = calloc(2, sizeof(char *));
+    d->type->publish_topics[0] = strdup(r->publish_topic);
+    d->type->publish_topic_count = 1;
+    d->type->subscribe_topics = calloc(2, sizeof(char *));
+    d->type->subscribe_topics[0] = strdup(r->subscribe_topic);
+    d->type->subscribe_topic_count = 1;
+    if (r->site != NULL) {
+        d->labels = calloc(1, sizeof(*d->labels));
+        d->labels[0] = (struct device_pair){.key = strdup("site"), .text = strdup(r->site)};
+        d->label_count = 1;
+    }
+    return d;
+}
+
+static inline enum err rig_identity(struct rig *r, const char *name,
+                                    struct auth_identity *ret_identity)
 {
     int id = 0;
     if (sscanf(name, "d%d", &id) != 1) {
         return ERR_DENIED;
     }
-    struct device *d = device_new();
-    CHECK(d != NULL);
-    d->id = id;
-    d->name = strdup(name);
-    d->type = device_type_new();
-    d->type->publish_topics = calloc(2, sizeof(char *));
-    d->type->publish_topics[0] = strdup("plant/+/up/#");
-    d->type->publish_topic_count = 1;
-    d->type->subscribe_topics = calloc(2, sizeof(char *));
-    d->type->subscribe_topics[0] = strdup("plant/+/down/#");
-    d->type->subscribe_topic_count = 1;
-    *ret_identity = (struct auth_identity){.device = d, .credential_id = id * 10};
+    *ret_identity = (struct auth_identity){.device = rig_device(r, id), .credential_id = id * 10};
     return ERR_OK;
 }
 
 static inline enum err rig_token(void *arg, struct view token, struct auth_identity *ret_identity)
 {
     char name[64];
-    (void)arg;
     if (view_eq(token, VIEW("token-down"))) {
         return ERR_DB_DOWN;
     }
     if (!view_starts(token, VIEW("token-")) || !view_copy(view_skip(token, 6), name, 64)) {
         return ERR_DENIED;
     }
-    return rig_identity(name, ret_identity);
+    return rig_identity(arg, name, ret_identity);
 }
 
 static inline enum err rig_der(void *arg, struct view der, struct auth_identity *ret_identity)
 {
     char name[64];
-    (void)arg;
-    return view_copy(der, name, 64) ? rig_identity(name, ret_identity) : ERR_DENIED;
+    return view_copy(der, name, 64) ? rig_identity(arg, name, ret_identity) : ERR_DENIED;
 }
 
 static inline void rig_attach(void *arg, const struct session_attach *a)
@@ -294,7 +312,10 @@ static inline struct rig *rig_new(void)
     r->mail_last = &r->mail_first;
     r->all.conf = &r->conf;
     r->all.io = &rig_io;
-    r->all.auth = (struct sessions_auth){.arg = r, .token = rig_token, .certificate = rig_der};
+    r->publish_topic = "plant/+/up/#";
+    r->subscribe_topic = "plant/+/down/#";
+    r->all.auth = (struct sessions_auth){
+        .arg = r, .token = rig_token, .certificate = rig_der, .device = rig_device};
     r->all.hooks = (struct session_hooks){
         .arg = r,
         .attach = rig_attach,

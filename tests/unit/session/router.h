@@ -41,8 +41,8 @@ static inline enum err router_unsubscribed(void *arg, struct session *s,
                                            const struct session_filter *f, struct ticket *t)
 {
     struct rig *r = arg;
-    CHECK(t != NULL);
-    rig_note(r, "unsubscribed #%lld %s; ", (long long)session_number(s), f->filter);
+    rig_note(r, "unsubscribed #%lld %s%s; ", (long long)session_number(s), f->filter,
+             t == NULL ? " by right" : "");
     return router_take(r, ERR_OK, t);
 }
 
@@ -174,4 +174,4 @@ static inline struct rig_conn *router_dial(struct rig *r, uint32_t loop, const c
 #define OPEN_KEPT  "10 { <MQTT> 04 00 003c <c1> }"
 #define OPEN_5     "10 { <MQTT> 05 02 003c { } <c1> }"
 #define OPEN_5KEPT "10 { <MQTT> 05 00 003c { 11 00000e10 } <c1> }"
-#define TERMS_OPEN "21 0004 22 0040"
+#define TERMS_OPEN "22 000a 21 0004"
