@@ -27,6 +27,8 @@
     X(SUBSCRIPTIONS, "subscriptions", "gauge",                                                     \
       "subscriptions to messages between devices, of all sessions")                                \
     X(RETAINED, "retained_messages", "gauge", "retained messages")                                 \
+    X(QUEUE_BYTES, "session_queue_bytes", "gauge",                                                 \
+      "bytes of messages between devices and commands on their way to sessions, absent ones too")  \
     X(SESSIONS_ONLINE, "sessions_online", "gauge", "MQTT sessions with a live connection")         \
     X(HANDSHAKES, "tls_handshakes_total", "counter", "TLS handshakes completed")                   \
     X(HANDSHAKES_RESUMED, "tls_handshakes_resumed_total", "counter",                               \
@@ -42,7 +44,7 @@
     X(ROUTED_OUT, "routed_out_total", "counter",                                                   \
       "messages between devices that were handed to sessions, one for each")                       \
     X(ROUTED_DROPPED, "routed_dropped_total", "counter",                                           \
-      "messages between devices that gave way because a session's queue was full")                 \
+      "messages between devices that gave way because a session's queue, or all, were full")       \
     X(BYTES_RECEIVED, "device_bytes_received_total", "counter",                                    \
       "bytes read from devices, TLS included")                                                     \
     X(BYTES_SENT, "device_bytes_sent_total", "counter", "bytes written to devices, TLS included")  \

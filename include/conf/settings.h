@@ -45,6 +45,7 @@ COUNT(unacked_messages_max,             256,                 1,       65535,    
  SIZE(send_queue_max,                   256*KIB,             16*KIB,  64*MIB,        PLAIN,  "bytes waiting for a device that does not read before it is disconnected") \
 COUNT(session_queue_max,                1000,                1,       1000000,       PLAIN,  "messages of other devices waiting for one session; the oldest give way") \
  SIZE(session_queue,                    4*MIB,               64*KIB,  1024*MIB,      PLAIN,  "bytes of messages waiting for one session; the oldest give way") \
+ SIZE(queues_max,                       256*MIB,             1*MIB,   65536*MIB,     PLAIN,  "bytes of messages waiting for all sessions together; beyond it absent sessions get no more, and of what waits for others the oldest give way") \
  SIZE(buffers_max,                      256*MIB,             1*MIB,   65536*MIB,     PLAIN,  "bytes in the buffers of all connections: parts of packets, packets that wait, answers that are not read; beyond it the fullest are closed") \
  TIME(send_timeout,                     30*SEC,              1*SEC,   3600*SEC,      PLAIN,  "a device that reads nothing for so long while bytes wait for it is disconnected") \
 COUNT(retained_max,                     100000,              0,       10000000,      PLAIN,  "retained messages; more are refused") \

@@ -1,9 +1,9 @@
 /*
  * message: what one device says to others, shared by all sessions it is for.
  *
- * Immutable once made, but for `id`, `rows` and `stored`, which the home loop sets. Ownership:
- * counted; each holder drops its hold once, on any thread. Limits: a topic of 65,535 bytes;
- * properties and payload are bounded by the packet they came in.
+ * Immutable once made, but for `id`, `rows` and `stored`, which the home loop sets, and `queued`.
+ * Ownership: counted; each holder drops its hold once, on any thread. Limits: a topic of 65,535
+ * bytes; properties and payload are bounded by the packet they came in.
  */
 #pragma once
 
@@ -16,6 +16,7 @@
 
 struct message {
     atomic_uint holds;
+    atomic_uint queued; /* how many sessions' queues have it: see session/queue.c */
     uint32_t props_len, payload_len;
     int64_t id;            /* of its row; 0: not stored */
     uint32_t rows;         /* queues of stored sessions that name the row; the home loop's */
@@ -37,6 +38,10 @@ struct message *message_of(struct view topic, struct view encoded_props, struct 
 struct message *message_hold(struct message *m);
 void message_drop(struct message *m); /* NULL is fine */
 
+static inline size_t message_bytes(const struct message *m)
+{
+    return sizeof(*m) + m->topic_len + m->props_len + m->payload_len;
+}
 static inline struct view message_topic(const struct message *m)
 {
     return view_of(m->bytes, m->topic_len);

@@ -388,7 +388,7 @@ static enum err deliver_live(struct session *s, int64_t number, const struct ses
         }
         return ERR_OK;
     }
-    struct outgoing *o = outgoing_new(t->message, t);
+    struct outgoing *o = outgoing_new(s->home->all, t->message, t);
     return o == NULL ? ERR_NOMEM : deliver_queued(s, number, o);
 }
 
@@ -398,6 +398,6 @@ enum err deliver_target(struct session *s, int64_t number, const struct session_
     if (t->qos == 0) {
         return deliver_live(s, number, t);
     }
-    struct outgoing *o = outgoing_new(t->message, t);
+    struct outgoing *o = outgoing_new(s->home->all, t->message, t);
     return o == NULL ? ERR_NOMEM : deliver_queued(s, number, o);
 }

@@ -29,6 +29,7 @@ struct outgoing {
     bool retain;
     bool command;  /* its filters are looked for when it is sent */
     bool burst;    /* see session_target */
+    bool squeezed; /* all queues were full when it came: see queue.c */
     bool dup;      /* it may have been sent before */
     bool again;    /* to be sent again on the new connection */
     bool received; /* QoS 2: PUBREC has come */
@@ -81,7 +82,9 @@ void filters_remove(struct filters *f, struct session_filter *filter);
 void filters_fini(struct filters *f);
 
 /* queue.c */
-struct outgoing *outgoing_new(struct message *m, const struct session_target *t); /* NULL: memory */
+struct outgoing *outgoing_new(struct sessions *all, struct message *m,
+                              const struct session_target *t); /* NULL: memory */
+void outgoing_free(struct sessions *all, struct outgoing *o);  /* without telling anybody */
 /* Tells who has to know how it ended, and frees it. Linked it must not be. */
 void outgoing_end(struct sessions *all, int64_t number, struct outgoing *o, enum err status);
 /* Adds it at the end. ERR_FULL: what waited longest gave way. */

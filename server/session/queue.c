@@ -14,11 +14,62 @@
  * that waited longest, QoS 0 first. Commands have a bound of their own and never give way; nor does
  * what a subscription found retained, which comes all at once: what is beyond its bound is left
  * out.
+ *
+ * All sessions together have queues_max. It counts what there is in memory, from the making of an
+ * outgoing to its end: a message that waits for many is counted once. When it is used up the router
+ * gives absent sessions nothing more, and no queue of a connected one grows: for each message that
+ * comes one gives way, unless nothing waits yet.
  */
 
 enum { DROP_SAID_EVERY_US = CLOCK_MINUTE_US, BURST_FACTOR = 10 };
 
-struct outgoing *outgoing_new(struct message *m, const struct session_target *t)
+/* ---- all together ---- */
+
+static void count_bytes(struct sessions *all, int64_t bytes)
+{
+    atomic_fetch_add_explicit(&all->queue_bytes, bytes, memory_order_relaxed);
+    counter_add(COUNTER_QUEUE_BYTES, bytes);
+}
+
+static int64_t bytes_alone(const struct outgoing *o)
+{
+    return (int64_t)(sizeof(*o) + o->identifier_count * sizeof(o->identifiers[0]));
+}
+
+static void count_in(struct sessions *all, const struct outgoing *o)
+{
+    bool first = atomic_fetch_add_explicit(&o->message->queued, 1, memory_order_relaxed) == 0;
+    count_bytes(all, bytes_alone(o) + (first ? (int64_t)message_bytes(o->message) : 0));
+}
+
+static void count_out(struct sessions *all, const struct outgoing *o)
+{
+    bool last = atomic_fetch_sub_explicit(&o->message->queued, 1, memory_order_relaxed) == 1;
+    count_bytes(all, -bytes_alone(o) - (last ? (int64_t)message_bytes(o->message) : 0));
+}
+
+bool session_queues_full(struct sessions *all)
+{
+    int64_t max = all->conf->queues_max_bytes;
+    int64_t bytes = atomic_load_explicit(&all->queue_bytes, memory_order_relaxed);
+    if (bytes < max) {
+        if (bytes < max - max / 8) {
+            atomic_store_explicit(&all->queues_full_said, false, memory_order_relaxed);
+        }
+        return false;
+    }
+    if (!atomic_exchange(&all->queues_full_said, true)) {
+        LOG(LOG_WARN, "queues_full", LOG_I("bytes", bytes), LOG_I("queues_max", max),
+            LOG_S("effect", "absent sessions get no more messages"),
+            LOG_S("next", "raise queues_max, or end sessions that nobody comes back for"));
+    }
+    return true;
+}
+
+/* ---- one message for one session ---- */
+
+struct outgoing *outgoing_new(struct sessions *all, struct message *m,
+                              const struct session_target *t)
 {
     size_t identifiers = t->identifier_count * sizeof(t->identifiers[0]);
     struct outgoing *o = calloc(1, sizeof(*o) + identifiers);
@@ -37,7 +88,16 @@ struct outgoing *outgoing_new(struct message *m, const struct session_target *t)
     if (identifiers > 0) {
         memcpy(o->identifiers, t->identifiers, identifiers);
     }
+    o->squeezed = session_queues_full(all);
+    count_in(all, o);
     return o;
+}
+
+void outgoing_free(struct sessions *all, struct outgoing *o)
+{
+    count_out(all, o);
+    message_drop(o->message);
+    free(o);
 }
 
 void outgoing_end(struct sessions *all, int64_t number, struct outgoing *o, enum err status)
@@ -51,14 +111,14 @@ void outgoing_end(struct sessions *all, int64_t number, struct outgoing *o, enum
     if (told && o->seq != 0 && h->target_done != NULL) {
         h->target_done(h->arg, number, o->seq, o->message, status);
     }
-    message_drop(o->message);
-    free(o);
+    outgoing_free(all, o);
 }
+
+/* ---- the queues of one session ---- */
 
 static int64_t size_of(const struct outgoing *o)
 {
-    const struct message *m = o->message;
-    return (int64_t)sizeof(*o) + (int64_t)sizeof(*m) + m->topic_len + m->props_len + m->payload_len;
+    return (int64_t)(sizeof(*o) + message_bytes(o->message));
 }
 
 void queue_take(struct kept *k, struct outgoing *o)
@@ -151,6 +211,11 @@ enum err queue_push(struct sessions *all, struct kept *k, struct outgoing *o)
         }
         e = ERR_FULL;
     }
+    bool grows = !o->command && !o->burst && e == ERR_OK && k->waiting_count > 0;
+    if (grows && o->squeezed && drop_oldest(all, k)) {
+        e = ERR_FULL;
+    }
+    o->squeezed = false; /* once is enough, also when it moves to another loop */
     queue_put(k, o);
     return e;
 }

@@ -53,11 +53,10 @@ enum err session_send(struct sessions *all, int64_t number, const struct session
         struct session *s = slots_get(&all->loops[SESSION_HOME], ref);
         return s == NULL ? ERR_NOT_FOUND : deliver_target(s, number, t);
     }
-    struct outgoing *o = outgoing_new(t->message, t);
+    struct outgoing *o = outgoing_new(all, t->message, t);
     enum err e = o == NULL ? ERR_NOMEM : send_by_mail(all, ref, number, o);
     if (e != ERR_OK && o != NULL) {
-        message_drop(o->message);
-        free(o);
+        outgoing_free(all, o);
     }
     return e;
 }
@@ -98,7 +97,7 @@ struct session_delivery *session_delivery_new(struct view topic, struct view pay
     return d;
 }
 
-static struct outgoing *outgoing_of(const struct session_delivery *d)
+static struct outgoing *outgoing_of(struct sessions *all, const struct session_delivery *d)
 {
     struct message *m = message_of(view_of(d->bytes, d->topic_len), view_of(NULL, 0),
                                    view_of(d->bytes + d->topic_len, d->payload_len));
@@ -107,7 +106,7 @@ static struct outgoing *outgoing_of(const struct session_delivery *d)
     }
     m->expires_at_us = d->expires_at_us;
     const struct session_target t = {.message = m, .qos = d->qos, .retain = d->retain};
-    struct outgoing *o = outgoing_new(m, &t);
+    struct outgoing *o = outgoing_new(all, m, &t);
     if (o != NULL) {
         o->delivery_id = d->delivery_id;
         o->command = true;
@@ -156,7 +155,7 @@ static void command_here(struct mail *m)
     struct session_delivery *d = cm->delivery;
     free(cm);
     enum err e = s == NULL ? ERR_CLOSED : acceptable(s, d);
-    struct outgoing *o = e == ERR_OK ? outgoing_of(d) : NULL;
+    struct outgoing *o = e == ERR_OK ? outgoing_of(all, d) : NULL;
     if (o == NULL) {
         end_command(all, d, e == ERR_OK ? ERR_NOMEM : e);
         return;

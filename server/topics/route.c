@@ -15,6 +15,10 @@
  * connection went before the PUBREC: it is not routed again, but waits for what is under way, which
  * includes the first one.
  *
+ * When the queues of all sessions are full (queues_max), those who are absent get nothing: who is
+ * connected does not suffer from who is not. A publisher whose message was only for absent ones is
+ * told that it was not kept: 0x97, for which MQTT 3.1.1 has no word.
+ *
  * Not done: sending again to others what was given to a member of a shared subscription that then
  * went away. It waits for that member, as the standard asks for QoS 2 [MQTT-4.8.2-4, -5].
  */
@@ -46,14 +50,33 @@ static struct member *member_of(const struct tree_target *to)
     return CONTAINER_OF(to->member, struct member, tree);
 }
 
+/* full: what waits for all sessions together has reached its bound. */
+static bool is_left_out(const struct member *m, uint8_t qos, bool full)
+{
+    return full && is_stored(m, qos) && !m->tree.connected;
+}
+
 static bool needs_database(const struct routed *p, const struct tree_target *targets,
-                           uint32_t count)
+                           uint32_t count, bool full)
 {
     bool needs = p->retain;
     for (uint32_t i = 0; i < count && !needs && p->qos > 0; i++) {
-        needs = is_stored(member_of(&targets[i]), lower(p->qos, targets[i].qos));
+        const struct member *m = member_of(&targets[i]);
+        uint8_t qos = lower(p->qos, targets[i].qos);
+        needs = is_stored(m, qos) && !is_left_out(m, qos, full);
     }
     return needs;
+}
+
+static bool is_for_nobody(const struct routed *p, const struct tree_target *targets, uint32_t count,
+                          bool full)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_left_out(member_of(&targets[i]), lower(p->qos, targets[i].qos), full)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* False: the session is gone. */
@@ -75,12 +98,16 @@ static bool send_one(struct topics *t, struct member *m, struct session_target *
 }
 
 static void send_all(struct topics *t, struct message *m, const struct tree_target *targets,
-                     uint32_t count)
+                     uint32_t count, bool full)
 {
     int64_t sent = 0;
     t->sending = true;
     for (uint32_t i = 0; i < count; i++) {
         const struct tree_target *to = &targets[i];
+        if (is_left_out(member_of(to), lower(m->qos, to->qos), full)) {
+            counter_add(COUNTER_ROUTED_DROPPED, 1);
+            continue;
+        }
         struct session_target target = {.message = m,
                                         .qos = lower(m->qos, to->qos),
                                         .retain = m->retain && to->as_published,
@@ -135,8 +162,7 @@ static void wait_for_commit(struct topics *t, const struct routed *p, const stru
         ticket_hold(p->ticket); /* a ticket remembers what it was told first */
         ticket_drop(p->ticket, ERR_NOT_FOUND);
     }
-    journal_wait(t->journal, p->ticket, p->counts ? OPS_COUNTS : 0,
-                 sizeof(*m) + m->topic_len + m->props_len + m->payload_len);
+    journal_wait(t->journal, p->ticket, p->counts ? OPS_COUNTS : 0, message_bytes(m));
 }
 
 static void count_end(const struct routed *p, enum message_end end)
@@ -170,13 +196,19 @@ static enum err route_repeated(struct topics *t, const struct routed *p)
 static enum err route_matched(struct topics *t, const struct routed *p,
                               const struct tree_target *targets, uint32_t count)
 {
-    bool stored = needs_database(p, targets, count);
+    bool full = p->qos > 0 && count > 0 && session_queues_full(t->sessions);
+    bool stored = needs_database(p, targets, count, full);
     if (stored && !p->must_be_taken && journal_full(t->journal)) {
         return ERR_FULL;
     }
     if (count == 0 && !stored) {
         count_end(p, MESSAGE_COMMITTED);
         return ERR_NOT_FOUND;
+    }
+    if (full && !p->retain && is_for_nobody(p, targets, count, full)) {
+        counter_add(COUNTER_ROUTED_DROPPED, count);
+        count_end(p, MESSAGE_REJECTED);
+        return ERR_QUOTA;
     }
     struct message *m = message_for(p);
     enum err e = m == NULL ? ERR_NOMEM : ERR_OK;
@@ -187,7 +219,7 @@ static enum err route_matched(struct topics *t, const struct routed *p,
         e = remember(t, p, stored);
     }
     if (e == ERR_OK) {
-        send_all(t, m, targets, count);
+        send_all(t, m, targets, count, full);
     }
     if (e == ERR_OK && stored) {
         wait_for_commit(t, p, m, count == 0);

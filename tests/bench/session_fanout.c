@@ -193,6 +193,7 @@ static void run(int count, bool v5)
     CHECK(b.peers != NULL);
     b.conf = (struct conf){.session_queue_max = 1000,
                            .session_queue_bytes = 4 * MIB,
+                           .queues_max_bytes = 1024 * MIB,
                            .session_expiry_max_us = 3600 * SEC,
                            .unacked_messages_max = 256};
     b.all.conf = &b.conf;

@@ -254,6 +254,7 @@ static inline void server_init(struct server *s)
         .session_expiry_max_us = 3600 * SEC,
         .session_queue_max = 1000,
         .session_queue_bytes = 4 * MIB,
+        .queues_max_bytes = 1024 * MIB,
     };
 }
 

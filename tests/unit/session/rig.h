@@ -307,6 +307,7 @@ static inline struct rig *rig_new(void)
         .session_expiry_max_us = 3600 * SEC,
         .session_queue_max = 50,
         .session_queue_bytes = 64 * KIB,
+        .queues_max_bytes = 1024 * MIB,
         .send_queue_max_bytes = 256 * KIB,
     };
     r->mail_last = &r->mail_first;
