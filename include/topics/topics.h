@@ -26,7 +26,7 @@ struct topics_hooks {
     void *arg;
     void (*commit)(void *arg, struct ops *o);        /* takes o */
     void (*resume)(void *arg);                       /* any session may publish again */
-    struct device *(*device)(void *arg, int32_t id); /* held, or NULL; during the restore */
+    struct device *(*device)(void *arg, int32_t id); /* held, or NULL: unknown */
 };
 
 NODISCARD enum err topics_new(const struct conf *conf, const struct topics_hooks *hooks,
@@ -35,7 +35,7 @@ NODISCARD enum err topics_new(const struct conf *conf, const struct topics_hooks
  */
 NODISCARD enum err topics_restore(struct topics *t, struct sessions *sessions, struct loop *home,
                                   struct db *db);
-void topics_stop(struct topics *t);  /* its timer ends; delayed wills are not sent any more */
+void topics_stop(struct topics *t);  /* its timer ends; wills that wait are kept for the next start */
 void topics_flush(struct topics *t); /* what was gathered goes to `commit` */
 void topics_free(struct topics *t);  /* NULL is fine */
 

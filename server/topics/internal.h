@@ -50,7 +50,7 @@ struct topics {
     struct retained retained;
     struct journal *journal;
     struct map members; /* number -> struct member */
-    struct list wills;
+    struct list wills;  /* that wait for their delay */
     int64_t retained_expire_at_us;
     struct budget mailed; /* publishes on their way to the home loop */
     bool sending;         /* the targets of a match are being gone through */
@@ -102,11 +102,20 @@ void home_received(struct topics *t, int64_t number, int64_t seq, struct ticket 
 void home_target_done(struct topics *t, int64_t number, int64_t seq, struct message *m);
 
 /* wills.c */
-/* Takes the holds on the message and on device, which is that of w or NULL. */
-void home_will(struct topics *t, const struct session_will *w, struct device *device);
-void wills_send(struct topics *t, struct member *m);   /* its delay has ended */
-void wills_cancel(struct topics *t, struct member *m); /* the session is back */
+/* A will on the home loop; of a session whose row is there it is stored while it waits. */
+struct home_will {
+    int64_t number;          /* of its session */
+    struct message *message; /* the callee takes this hold */
+    int32_t device_id;       /* 0: of the open listener */
+    int64_t delay_us, expiry_us;
+};
+void home_will(struct topics *t, const struct home_will *w);
+/* One that was stored, under the id of its row. Due at once when its session is gone. */
+NODISCARD enum err wills_restore(struct topics *t, const struct home_will *w, int64_t id);
+void wills_send(struct topics *t, struct member *m);     /* the session has ended */
+void wills_returned(struct topics *t, struct member *m); /* the session is back */
 void wills_due(struct topics *t, int64_t now_us);
+void wills_free(struct topics *t);
 
 /* restore.c */
 NODISCARD enum err restore_all(struct topics *t, struct db *db);

@@ -22,10 +22,12 @@ enum rows {
     ROWS_RECEIVED_RELEASED,
     ROWS_RETAINED_REMOVED,
     ROWS_RETAINED,
+    ROWS_WILLS,
+    ROWS_WILLS_DONE,
     ROWS_COUNT
 };
 
-enum { COLUMNS_MAX = 6 };
+enum { COLUMNS_MAX = 10, NO_EXPIRY = -1 };
 
 static const struct {
     const char *sql;
@@ -75,6 +77,16 @@ static const struct {
          " expires_at = excluded.expires_at, published_at = now()",
          5,
          {OPS_TEXT, OPS_BYTEA, OPS_BYTEA, OPS_INT4, OPS_TIME}},
+    [ROWS_WILLS] =
+        {"INSERT INTO delayed_wills (id, session_id, device_id, topic, props, payload, qos, retain,"
+         " due_at, expiry_us) SELECT i, s, nullif(d, 0), t, r, p, q, k, u, nullif(e, -1) FROM"
+         " unnest($1::bigint[], $2::bigint[], $3::int[], $4::text[], $5::bytea[], $6::bytea[],"
+         " $7::int[], $8::bool[], $9::timestamptz[], $10::bigint[])"
+         " AS w (i, s, d, t, r, p, q, k, u, e)",
+         10,
+         {OPS_INT8, OPS_INT8, OPS_INT4, OPS_TEXT, OPS_BYTEA, OPS_BYTEA, OPS_INT4, OPS_BOOL,
+          OPS_TIME, OPS_INT8}},
+    [ROWS_WILLS_DONE] = {"DELETE FROM delayed_wills WHERE id = ANY ($1::bigint[])", 1, {OPS_INT8}},
 };
 
 /* One commit, from the first thing that is gathered until it comes back. */
@@ -92,8 +104,8 @@ struct journal {
     struct ops *ops; /* NULL: nothing was gathered in this turn */
     struct commit *commit;
     struct ops_array *rows[ROWS_COUNT][COLUMNS_MAX];
-    uint64_t serial; /* of `commit` */
-    int64_t next_message_id;
+    uint64_t serial;      /* of `commit` */
+    int64_t next_id;      /* of messages and wills */
     struct budget budget; /* of what is under way */
 };
 
@@ -105,7 +117,7 @@ struct journal *journal_new(const struct journal_hooks *hooks, int64_t messages_
         j->hooks = *hooks;
         j->budget.messages_max = messages_max;
         j->budget.bytes_max = bytes_max;
-        j->next_message_id = 1;
+        j->next_id = 1;
     }
     return j;
 }
@@ -236,7 +248,7 @@ static int64_t wall_of(int64_t mono_us)
 static void journal_message(struct journal *j, struct message *m)
 {
     struct ops_array **row = journal_row(j, ROWS_MESSAGES);
-    m->id = j->next_message_id++;
+    m->id = j->next_id++;
     ops_array_int(row[0], m->id);
     ops_array_bytes(row[1], message_topic(m));
     ops_array_bytes(row[2], message_props(m));
@@ -310,7 +322,7 @@ void journal_queue_done(struct journal *j, int64_t number, int64_t seq, struct m
 
 void journal_id_next(struct journal *j, int64_t id)
 {
-    j->next_message_id = id;
+    j->next_id = id > j->next_id ? id : j->next_id;
 }
 
 void journal_received(struct journal *j, int64_t number, uint16_t packet_id)
@@ -336,6 +348,28 @@ void journal_retained(struct journal *j, const struct message *m)
 void journal_retained_removed(struct journal *j, struct view topic)
 {
     ops_array_bytes(journal_row(j, ROWS_RETAINED_REMOVED)[0], topic);
+}
+
+int64_t journal_will(struct journal *j, const struct journal_will *w)
+{
+    struct ops_array **row = journal_row(j, ROWS_WILLS);
+    int64_t id = j->next_id++;
+    ops_array_int(row[0], id);
+    ops_array_int(row[1], w->number);
+    ops_array_int(row[2], w->device_id);
+    ops_array_bytes(row[3], message_topic(w->message));
+    ops_array_bytes(row[4], message_props(w->message));
+    ops_array_bytes(row[5], message_payload(w->message));
+    ops_array_int(row[6], w->message->qos);
+    ops_array_int(row[7], w->message->retain);
+    ops_array_int(row[8], wall_of(w->due_us));
+    ops_array_int(row[9], w->expiry_us == CLOCK_NONE ? NO_EXPIRY : w->expiry_us);
+    return id;
+}
+
+void journal_will_done(struct journal *j, int64_t id)
+{
+    ops_array_int(journal_row(j, ROWS_WILLS_DONE)[0], id);
 }
 
 void journal_wait(struct journal *j, struct ticket *ticket, unsigned flags, size_t bytes)

@@ -50,13 +50,24 @@ void journal_queue(struct journal *j, int64_t number, const struct session_targe
 void journal_queue_released(struct journal *j, int64_t number, int64_t seq);
 /* The row of m goes with the last one. */
 void journal_queue_done(struct journal *j, int64_t number, int64_t seq, struct message *m);
-void journal_id_next(struct journal *j, int64_t id); /* of messages; they go up from here */
+void journal_id_next(struct journal *j, int64_t id); /* ids of rows go up from here, or higher */
 
 void journal_received(struct journal *j, int64_t number, uint16_t packet_id);
 void journal_received_released(struct journal *j, int64_t number, uint16_t packet_id);
 
 void journal_retained(struct journal *j, const struct message *m);
 void journal_retained_removed(struct journal *j, struct view topic);
+
+/* A will that waits for its delay. */
+struct journal_will {
+    int64_t number;    /* of its session */
+    int32_t device_id; /* 0: of the open listener */
+    struct message *message;
+    int64_t due_us;    /* monotonic */
+    int64_t expiry_us; /* of the message, once it is published; CLOCK_NONE: never */
+};
+int64_t journal_will(struct journal *j, const struct journal_will *w); /* the id of its row */
+void journal_will_done(struct journal *j, int64_t id);
 
 /* Who waits for what was gathered so far, and for all before it: takes a hold of its own. NULL:
  * nobody, but it counts. A message of the balance was counted as held in MESSAGE_IN_TOPICS. */

@@ -53,9 +53,7 @@ static void member_free(struct topics *t, struct member *m)
 void members_free(struct topics *t)
 {
     MAP_FOREACH (at, &t->members) {
-        struct member *m = at->value;
-        wills_cancel(t, m);
-        member_free(t, m);
+        member_free(t, at->value);
     }
     map_fini(&t->members);
 }
@@ -70,7 +68,7 @@ void topics_opened(struct topics *t, const struct session_opened *o)
             LOG_S("effect", "its subscriptions are refused until it connects again"));
         return;
     }
-    wills_cancel(t, m);
+    wills_returned(t, m);
     m->tree.connected = true;
     m->tree.waits = o->expiry_us > 0;
     m->of_device = o->device != NULL;

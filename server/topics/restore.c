@@ -9,8 +9,8 @@
 /*
  * From the database, before the server listens: first what has no owner any more goes, then
  * sessions are parked with their subscriptions, then what waits for them is handed to them in
- * order, then the retained messages. All of it must be there before the first client: what it
- * missed would be lost.
+ * order, then the retained messages, then wills that wait for their delay. All of it must be there
+ * before the first client: what it missed would be lost.
  *
  * Large tables are read in portions. The writer's lane is ours by now, so nobody else writes here.
  */
@@ -70,10 +70,7 @@ static void stored_free(struct session_filter *filters, uint32_t count, uint16_t
 static enum err park(struct topics *t, const struct session_stored *stored)
 {
     struct member *m = NULL;
-    enum err e = sessions_restore(t->sessions, stored);
-    if (e == ERR_OK) {
-        e = member_add(t, stored->number, &m);
-    }
+    enum err e = member_add(t, stored->number, &m);
     if (e != ERR_OK) {
         return e;
     }
@@ -86,7 +83,8 @@ static enum err park(struct topics *t, const struct session_stored *stored)
     for (uint32_t i = 0; i < stored->received_count && e == ERR_OK; i++) {
         e = member_received(m, stored->received[i], true);
     }
-    return e;
+    /* Last: it gives up subscriptions that the device may not have any more. */
+    return e == ERR_OK ? sessions_restore(t->sessions, stored) : e;
 }
 
 static enum err restore_session(struct topics *t, struct loaded *l, int row)
@@ -379,6 +377,55 @@ static enum err restore_retained(struct topics *t, struct db *db)
     return e;
 }
 
+/* ---- wills ---- */
+
+static enum err restore_will(struct topics *t, const struct db_result *r, int row)
+{
+    int64_t id = db_get_int(r, row, 0);
+    struct home_will w = {.number = db_get_int(r, row, 1),
+                          .device_id = (int32_t)db_get_int(r, row, 2),
+                          .delay_us = db_get_int(r, row, 3),
+                          .expiry_us = db_is_null(r, row, 4) ? CLOCK_NONE : db_get_int(r, row, 4)};
+    enum err e = read_message(r, row, 6, &w.message);
+    if (e != ERR_OK) {
+        return e;
+    }
+    w.message->retain = db_get_bool(r, row, 5);
+    e = wills_restore(t, &w, id);
+    if (e != ERR_OK) {
+        message_drop(w.message);
+        return e;
+    }
+    journal_id_next(t->journal, id + 1);
+    return ERR_OK;
+}
+
+/* As many as sessions at most, each as large as a CONNECT may be. */
+static enum err restore_wills(struct topics *t, struct db *db)
+{
+    int64_t last = 0;
+    int rows = PORTION_SMALL;
+    enum err e = ERR_OK;
+    while (e == ERR_OK && rows == PORTION_SMALL) {
+        struct db_params p = {0};
+        db_int(&p, last);
+        db_int(&p, PORTION_SMALL);
+        struct db_result *r = NULL;
+        e = db_query(db,
+                     "SELECT id, session_id, coalesce(device_id, 0), " LEFT_US(
+                         "due_at") ", expiry_us, retain, topic, props, payload, qos, NULL::bigint"
+                                   " FROM delayed_wills WHERE id > $1 ORDER BY id LIMIT $2",
+                     &p, &r);
+        rows = e == ERR_OK ? db_rows(r) : 0;
+        for (int i = 0; e == ERR_OK && i < rows; i++) {
+            e = restore_will(t, r, i);
+            last = db_get_int(r, i, 0);
+        }
+        db_result_free(r);
+    }
+    return e;
+}
+
 enum err restore_all(struct topics *t, struct db *db)
 {
     enum err e = db_script(db, sql_tidy);
@@ -388,5 +435,8 @@ enum err restore_all(struct topics *t, struct db *db)
     if (e == ERR_OK) {
         e = restore_waiting(t, db);
     }
-    return e == ERR_OK ? restore_retained(t, db) : e;
+    if (e == ERR_OK) {
+        e = restore_retained(t, db);
+    }
+    return e == ERR_OK ? restore_wills(t, db) : e;
 }

@@ -29,15 +29,9 @@ struct letter {
     uint8_t qos;
     bool retain, existed, publish;
     struct session_filter filter; /* its text is behind the letter */
-    struct session_will will;
-    struct device *device; /* held, or NULL */
+    struct home_will will;
     char text[];
 };
-
-static int64_t bytes_of(const struct message *m)
-{
-    return (int64_t)sizeof(*m) + m->topic_len + m->props_len + m->payload_len;
-}
 
 static void letter_opened(struct mail *mail)
 {
@@ -46,13 +40,12 @@ static void letter_opened(struct mail *mail)
     if (!t->stopped) {
         l->open(t, l);
     }
-    if (l->publish && budget_give_back(&t->mailed, 1, bytes_of(l->message))) {
+    if (l->publish && budget_give_back(&t->mailed, 1, (int64_t)message_bytes(l->message))) {
         t->hooks.resume(t->hooks.arg);
     }
     if (l->ticket != NULL) {
         ticket_drop(l->ticket, t->stopped ? ERR_CLOSED : ERR_OK);
     }
-    device_drop(l->device);
     message_drop(l->message);
     free(l);
 }
@@ -143,7 +136,7 @@ static enum err route_by_mail(struct topics *t, struct session *s, const struct 
     l->qos = p->qos;
     l->retain = p->retain;
     l->publish = true;
-    budget_take(&t->mailed, 1, bytes_of(m));
+    budget_take(&t->mailed, 1, (int64_t)message_bytes(m));
     counter_message_received(1);
     counter_message_held(MESSAGE_IN_TOPICS, 1);
     counter_balance_publish();
@@ -343,28 +336,21 @@ void topics_target_done(struct topics *t, int64_t number, int64_t seq, struct me
 
 /* ---- wills ---- */
 
-static struct device *device_counted(const struct device *borrowed)
-{
-    union {
-        const struct device *borrowed;
-        struct device *counted;
-    } d = {.borrowed = borrowed};
-    if (d.counted != NULL) {
-        device_hold(d.counted);
-    }
-    return d.counted;
-}
-
 static void open_will(struct topics *t, const struct letter *l)
 {
     (void)message_hold(l->message);
-    home_will(t, &l->will, device_counted(l->device));
+    home_will(t, &l->will);
 }
 
 void topics_will(struct topics *t, const struct session_will *w)
 {
+    const struct home_will will = {.number = w->number,
+                                   .message = w->message,
+                                   .device_id = w->device == NULL ? 0 : w->device->id,
+                                   .delay_us = w->delay_us,
+                                   .expiry_us = w->expiry_us};
     if (loop_is_current(t->home)) {
-        home_will(t, w, device_counted(w->device));
+        home_will(t, &will);
         return;
     }
     struct letter *l = letter_new(t, w->number, NULL, NULL, open_will);
@@ -372,9 +358,8 @@ void topics_will(struct topics *t, const struct session_will *w)
         message_drop(w->message);
         return;
     }
-    l->will = *w;
+    l->will = will;
     l->message = w->message;
-    l->device = device_counted(w->device);
     letter_post(l);
 }
 
@@ -504,6 +489,7 @@ void topics_free(struct topics *t)
     if (t == NULL) {
         return;
     }
+    wills_free(t);
     members_free(t);
     if (t->tree.filters.root != NULL) {
         tree_fini(&t->tree);

@@ -7,33 +7,44 @@
 /*
  * A will is published when its connection has ended without a DISCONNECT, or so long after it as
  * its delay says [MQTT-3.1.3-9]; not at all when the session has a connection again before, and
- * at once when the session ends before. The device's rights of that time decide.
+ * at once when the session ends before. What its device may do at that moment decides.
  *
- * Deliberately not done: delayed wills do not survive the server. Nobody was promised them.
+ * A will that waits is stored, since it belongs to a session that outlives its connection. What it
+ * is published to and the end of its row are one commit: it is not published twice, and not lost,
+ * to those for whom messages are stored. One that came due while the server was away is published
+ * by the first tick after the start; so is one whose session expired meanwhile.
+ *
+ * Without memory to let it wait it is published at once.
  */
 struct will {
-    struct list link; /* first */
-    struct member *member;
-    struct message *message;
-    struct device *device; /* held; NULL: of the open listener */
+    struct list link;        /* first */
+    struct member *member;   /* NULL: restored, and its session was gone */
+    struct message *message; /* held */
+    int32_t device_id;       /* 0: of the open listener */
+    int64_t id;              /* of its row; 0: none */
     int64_t due_us;
     int64_t expiry_us; /* of the message, from when it is published; CLOCK_NONE */
 };
 
-static void will_free(struct will *w)
+static bool is_allowed(const struct topics *t, const struct will *w)
 {
-    message_drop(w->message);
-    device_drop(w->device);
-    free(w);
+    struct view topic = message_topic(w->message);
+    if (w->device_id == 0) {
+        return !route_is_forbidden(topic, false);
+    }
+    struct device *d = t->hooks.device(t->hooks.arg, w->device_id);
+    bool allowed = d != NULL && d->enabled && session_may_publish(d, topic) &&
+                   !route_is_forbidden(topic, true);
+    device_drop(d);
+    return allowed;
 }
 
 static void will_publish(struct topics *t, const struct will *w)
 {
     struct message *m = w->message;
     struct view topic = message_topic(m);
-    if (!session_may_publish(w->device, topic) || route_is_forbidden(topic, w->device != NULL)) {
-        LOG(LOG_WARN, "will_denied", LOG_S("device", w->device == NULL ? "" : w->device->name),
-            LOG_V("topic", topic));
+    if (!is_allowed(t, w)) {
+        LOG(LOG_WARN, "will_denied", LOG_I("device_id", w->device_id), LOG_V("topic", topic));
         return;
     }
     if (w->expiry_us != CLOCK_NONE) {
@@ -52,44 +63,105 @@ static void will_publish(struct topics *t, const struct will *w)
     }
 }
 
-void home_will(struct topics *t, const struct session_will *from, struct device *device)
+static void will_free(struct will *w)
 {
-    struct will w = {.member = member_get(t, from->number),
-                     .message = from->message,
-                     .device = device,
-                     .due_us = clock_mono_us() + from->delay_us,
-                     .expiry_us = from->expiry_us};
-    struct will *later = NULL;
-    if (from->delay_us > 0 && w.member != NULL) {
-        wills_cancel(t, w.member);
-        later = malloc(sizeof(*later));
+    list_remove(&w->link);
+    message_drop(w->message);
+    free(w);
+}
+
+/* It has been published, or never will be. */
+static void will_end(struct topics *t, struct will *w)
+{
+    if (w->member != NULL) {
+        w->member->will = NULL;
     }
-    if (later == NULL) {
-        will_publish(t, &w);
-        message_drop(w.message);
-        device_drop(w.device);
-        return;
+    if (w->id != 0) {
+        journal_will_done(t->journal, w->id);
     }
-    *later = w;
-    later->member->will = later;
+    will_free(w);
+}
+
+static void will_wait(struct topics *t, struct will *later, const struct will *w)
+{
+    *later = *w;
+    if (w->member != NULL) {
+        w->member->will = later;
+    }
     list_push_back(&t->wills, &later->link);
 }
 
-void wills_cancel(struct topics *t, struct member *m)
+static void store(struct topics *t, const struct home_will *from, struct will *w)
 {
-    (void)t;
-    if (m->will != NULL) {
-        list_remove(&m->will->link);
-        will_free(m->will);
-        m->will = NULL;
+    const struct journal_will row = {.number = from->number,
+                                     .device_id = from->device_id,
+                                     .message = from->message,
+                                     .due_us = w->due_us,
+                                     .expiry_us = from->expiry_us};
+    w->id = journal_will(t->journal, &row);
+    journal_wait(t->journal, NULL, 0, message_bytes(from->message));
+}
+
+static struct will will_of(struct topics *t, const struct home_will *from)
+{
+    return (struct will){.member = member_get(t, from->number),
+                         .message = from->message,
+                         .device_id = from->device_id,
+                         .due_us = clock_mono_us() + from->delay_us,
+                         .expiry_us = from->expiry_us};
+}
+
+void home_will(struct topics *t, const struct home_will *from)
+{
+    struct will w = will_of(t, from);
+    bool waits = from->delay_us > 0 && w.member != NULL;
+    if (waits && w.member->will != NULL) {
+        will_end(t, w.member->will);
     }
+    struct will *later = waits ? malloc(sizeof(*later)) : NULL;
+    if (later == NULL) {
+        will_publish(t, &w);
+        message_drop(w.message);
+        return;
+    }
+    if (w.member->has_row) {
+        store(t, from, &w);
+    }
+    will_wait(t, later, &w);
+}
+
+enum err wills_restore(struct topics *t, const struct home_will *from, int64_t id)
+{
+    struct will w = will_of(t, from);
+    struct will *later = malloc(sizeof(*later));
+    if (later == NULL) {
+        return ERR_NOMEM;
+    }
+    w.id = id;
+    if (w.member == NULL) {
+        w.due_us = clock_mono_us();
+    }
+    will_wait(t, later, &w);
+    return ERR_OK;
 }
 
 void wills_send(struct topics *t, struct member *m)
 {
     if (m->will != NULL) {
         will_publish(t, m->will);
-        wills_cancel(t, m);
+        will_end(t, m->will);
+    }
+}
+
+void wills_returned(struct topics *t, struct member *m)
+{
+    if (m->will == NULL) {
+        return;
+    }
+    if (clock_mono_us() >= m->will->due_us) {
+        wills_send(t, m); /* only the tick had not come yet */
+    } else {
+        will_end(t, m->will);
     }
 }
 
@@ -100,7 +172,15 @@ void wills_due(struct topics *t, int64_t now_us)
         struct will *w = CONTAINER_OF(at, struct will, link);
         next = at->next;
         if (now_us >= w->due_us) {
-            wills_send(t, w->member);
+            will_publish(t, w);
+            will_end(t, w);
         }
+    }
+}
+
+void wills_free(struct topics *t)
+{
+    while (!list_empty(&t->wills)) {
+        will_free(CONTAINER_OF(t->wills.next, struct will, link));
     }
 }

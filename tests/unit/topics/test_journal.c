@@ -173,6 +173,8 @@ Test(journal, statements_are_in_an_order_in_which_each_finds_what_it_needs)
     struct message *m = message("a");
     uint64_t noted = 0;
     char filter[] = "a/#";
+    const struct journal_will will = {.number = 5, .message = m, .expiry_us = CLOCK_NONE};
+    journal_will_done(r.journal, journal_will(r.journal, &will));
     journal_retained(r.journal, m);
     journal_retained_removed(r.journal, VIEW("b"));
     journal_received_released(r.journal, 5, 1);
@@ -205,6 +207,8 @@ Test(journal, statements_are_in_an_order_in_which_each_finds_what_it_needs)
         "DELETE FROM session_received r USING",
         "DELETE FROM retained",
         "INSERT INTO retained",
+        "INSERT INTO delayed_wills",
+        "DELETE FROM delayed_wills",
     };
     expect_statements(&r, begins, COUNT_OF(begins));
     rig_commit(&r, ERR_OK);
