@@ -67,7 +67,7 @@ static void skip_first(struct wire *w, const struct counts *c)
 static void take_transitions(struct wire *w, const struct counts *c, struct zone *z)
 {
     int32_t types[TYPES_MAX];
-    struct wire at = wire_init(wire_bytes(w, (size_t)c->time * 8));
+    struct view times = wire_bytes(w, (size_t)c->time * 8);
     struct view kinds = wire_bytes(w, c->time);
     for (uint32_t i = 0; i < c->type; i++) {
         types[i] = (int32_t)wire_u32(w);
@@ -77,6 +77,10 @@ static void take_transitions(struct wire *w, const struct counts *c, struct zone
         }
     }
     z->first_s = types[0];
+    if (wire_err(w) != ERR_OK) {
+        return;
+    }
+    struct wire at = wire_init(times);
     for (uint32_t i = 0; i < c->time && wire_err(w) == ERR_OK; i++) {
         z->at_s[i] = (int64_t)wire_u64(&at);
         if (kinds.data[i] >= c->type || (i > 0 && z->at_s[i] <= z->at_s[i - 1])) {

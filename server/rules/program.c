@@ -278,7 +278,8 @@ double rule_program_run(const struct rule_program *p, const double *inputs, doub
             stack[top++] = inputs[s->input];
             break;
         case RULE_OP_MARK:
-            mark = stack[top - 1];
+            /* One bit pattern for "none": 0/0 has another sign than NAN. */
+            mark = isnan(stack[top - 1]) ? (double)NAN : stack[top - 1];
             break;
         case RULE_OP_PLUS:
         case RULE_OP_TEXT:

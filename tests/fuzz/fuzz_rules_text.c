@@ -26,6 +26,14 @@ static void check_program(const struct rule_program *p, const struct rule_inputs
     CHECK(result == 0 || result == 1);
 }
 
+/* Its value is 1 or 0. */
+static bool is_condition(const struct rule_input *in)
+{
+    return (in->kind == RULE_INPUT_RANGE &&
+            (in->fn == RULE_RANGE_PRESENT || in->fn == RULE_RANGE_ABSENT)) ||
+           (in->kind == RULE_INPUT_MEMORY && in->memory != RULE_MEMORY_TOTAL);
+}
+
 static void check_rule(const struct rule *r, const uint8_t *data, size_t size)
 {
     static const double odd[] = {0.0, -0.0, 1.0, -1.0, 1e308, -1e308, 0.5, 300.0};
@@ -34,7 +42,9 @@ static void check_rule(const struct rule *r, const uint8_t *data, size_t size)
     for (int round = 0; round < 4; round++) {
         for (uint32_t i = 0; i < r->inputs.count; i++) {
             uint8_t b = data[(i + (uint32_t)round * 7) % size];
-            values[i] = b % 9 == 8 ? (double)NAN : odd[b % 8];
+            values[i] = is_condition(&r->inputs.items[i]) ? b % 2
+                        : b % 9 == 8                      ? (double)NAN
+                                                          : odd[b % 8];
         }
         check_program(&r->when, &r->inputs, values);
         check_program(&r->clear, &r->inputs, values);

@@ -148,6 +148,26 @@ Test(evaluate, absent_goes_through_arithmetic_and_makes_comparisons_false)
     help_env_fini(&h);
 }
 
+/* The sign of what is no number would make two runs differ that say the same. */
+Test(evaluate, a_value_that_is_absent_has_one_bit_pattern)
+{
+    static const char *const whens[] = {"0 / 0 > 1 or x > 1", "n > 1 or x > 1", "-n > 1 or x > 1",
+                                        "ln(-1) > 1 or x > 1", "abs(0 / 0) > 1 or x > 1"};
+    const double absent = (double)NAN;
+    struct help_env h;
+    help_env_init(&h);
+    for (size_t i = 0; i < sizeof(whens) / sizeof(whens[0]); i++) {
+        struct rule *r = help_when(&h, whens[i]);
+        double values[RULE_INPUTS_MAX];
+        values_of(r, values);
+        double mark = 0;
+        (void)rule_program_run(&r->when, values, &mark);
+        cr_expect_eq(memcmp(&mark, &absent, sizeof(mark)), 0, "%s", whens[i]);
+        rule_drop(r);
+    }
+    help_env_fini(&h);
+}
+
 Test(evaluate, the_value_of_an_alert_is_the_left_side_of_the_first_comparison_of_numbers)
 {
     static const struct {
