@@ -2,18 +2,18 @@
  * backtest: what a rule would have done to recorded samples, by the engine that runs live and
  * without any effect.
  *
- * The caller gives devices one after the other and each one's samples in the order of
- * (ts, received_at); a second rule, the active version, may run beside the candidate over the same
- * samples. Both are judged in the period [from, to): alerts that fire in it are counted, samples
- * before it warm the rules up. What happens at or after `to` is not known yet: an alert that ends
- * later is open.
+ * The caller opens devices and gives each one's samples in the order of (ts, received_at), or in
+ * that of arrival: out of order within the lateness gives the same, as it does live. A second rule,
+ * the active version, may run beside the candidate over the same samples. Both are judged in the
+ * period [from, to): alerts that fire in it are counted, samples before it warm the rules up. What
+ * happens at or after `to` is not known yet: an alert that ends later is open.
  *
  * Ownership: backtest_new() to backtest_free(); rules and devices are held as long as needed,
  *            samples are borrowed during the call.
  * Threads:   one at a time; backtest_progress() from any thread.
- * Errors:    sticky: ERR_NOMEM, or ERR_STATE when samples are not in order.
+ * Errors:    sticky: ERR_NOMEM, or ERR_STATE when a sample came later than the lateness.
  * Limits:    lists in the report have at most `items_max` items each, the counts are whole; a
- *            device's alerts are compared up to BACKTEST_COMPARED_MAX of each rule.
+ *            device with more than BACKTEST_COMPARED_MAX alerts is ERR_LIMIT.
  */
 #pragma once
 
@@ -35,6 +35,7 @@ struct backtest_setup {
     bool by_selector;          /* each rule runs for the devices that it selects; else for all */
     int64_t from_us, to_us;    /* CLOCK_NONE: open */
     int64_t now_us;            /* the clock that goes on after the last sample; CLOCK_NONE: none */
+    int64_t lateness_us;       /* how far samples may be out of order; 0: they are in order */
     int64_t flap_us;           /* fires again so soon after the alert before: a flap */
     uint32_t items_max;        /* of each list */
     /* The devices that a command would have gone to; NULL: only those that the rule names. */
@@ -48,30 +49,33 @@ struct backtest;
 NODISCARD struct backtest *backtest_new(const struct backtest_setup *setup); /* NULL: no memory */
 void backtest_free(struct backtest *b);
 
-/* Ends the device before and begins this one. Its samples start after begin_us (CLOCK_NONE: with
- * its first one ever); then baselines must be seeded as with engine_baseline_seed(). */
-NODISCARD enum err backtest_device(struct backtest *b, struct device *d, int64_t begin_us);
-bool backtest_baseline_wanted(const struct backtest *b, uint32_t at, int32_t *ret_metric,
+struct backtest_device; /* one that is open */
+
+/* Its samples start after begin_us (CLOCK_NONE: with its first one ever); then baselines must be
+ * seeded as with engine_baseline_seed(). */
+NODISCARD enum err backtest_open(struct backtest *b, struct device *d, int64_t begin_us,
+                                 struct backtest_device **ret_device);
+bool backtest_baseline_wanted(const struct backtest_device *d, uint32_t at, int32_t *ret_metric,
                               int64_t *ret_count);
-NODISCARD enum err backtest_baseline_seed(struct backtest *b, int32_t metric, const double *values,
-                                          uint32_t count);
-bool backtest_wants(const struct backtest *b, int32_t metric); /* of the present device */
-/* received_us: when it arrived; tells how long nothing came before it, which may complete what a
- * rule waits for. CLOCK_NONE: as soon as it was taken. */
-NODISCARD enum err backtest_sample(struct backtest *b, const struct sample *s, int64_t received_us);
-NODISCARD enum err backtest_end(struct backtest *b); /* of the last device */
+NODISCARD enum err backtest_baseline_seed(struct backtest_device *d, int32_t metric,
+                                          const double *values, uint32_t count);
+/* received_us: when it arrived, which orders samples of the same time; CLOCK_NONE with all samples
+ * of a device: in the order of the calls. */
+NODISCARD enum err backtest_sample(struct backtest_device *d, const struct sample *s,
+                                   int64_t received_us);
 
-/* Samples so far. */
-uint64_t backtest_progress(const struct backtest *b);
-
-/* An alert of history to compare the candidate with, instead of a second rule: those of the present
- * device in order of firing, before backtest_end() or the next backtest_device(). */
+/* An alert of history to compare the candidate with, instead of a second rule: before the close, in
+ * order of firing. */
 struct backtest_alert {
     int64_t since_us, fired_us, resolved_us; /* CLOCK_NONE: open */
     double value;                            /* NaN: none */
     const char *summary;                     /* borrowed during the call; NULL: not compared */
 };
-NODISCARD enum err backtest_recorded(struct backtest *b, const struct backtest_alert *a);
+NODISCARD enum err backtest_recorded(struct backtest_device *d, const struct backtest_alert *a);
+/* What the device did goes into the report. */
+NODISCARD enum err backtest_close(struct backtest_device *d);
+enum err backtest_err(const struct backtest *b);      /* what ended it; ERR_OK: nothing */
+uint64_t backtest_progress(const struct backtest *b); /* samples so far, now and then */
 
 /* What the candidate would have done, and the difference. */
 struct backtest_counts {

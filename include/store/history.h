@@ -1,6 +1,8 @@
 /*
- * history: the stored samples of a device as a stream, in the order in which rules see them: by
- * (ts, received_at). For backtests and explanations: nothing is held in memory but a row.
+ * history: stored samples as a stream, for backtests and explanations: nothing is held in memory
+ * but a row. Those of one device come in the order in which rules see them, by (ts, received_at);
+ * those of many as they lie in the tables, which is about that of their arrival and many times
+ * faster.
  *
  * Left out is what no rule saw live: samples flagged late or clock.
  *
@@ -23,11 +25,16 @@ NODISCARD struct store_history *store_history_new(struct intern *metrics);
 void store_history_free(struct store_history *h);
 
 /* False: enough. */
-typedef bool (*store_sample_fn)(void *arg, const struct sample *s, int64_t received_us);
+typedef bool (*store_sample_fn)(void *arg, int32_t device_id, const struct sample *s,
+                                int64_t received_us);
 
-/* Samples with from_us <= ts < to_us; CLOCK_NONE: open. */
-NODISCARD enum err store_history_read(struct store_history *h, struct db *db, int32_t device_id,
-                                      int64_t from_us, int64_t to_us, store_sample_fn sink,
+struct store_history_query {
+    int32_t device_id;      /* 0: of many, as they lie */
+    const char *device_ids; /* of those, as PostgreSQL writes an array: "{1,2}"; NULL: all */
+    int64_t from_us, to_us; /* from_us <= ts < to_us; CLOCK_NONE: open */
+};
+NODISCARD enum err store_history_read(struct store_history *h, struct db *db,
+                                      const struct store_history_query *q, store_sample_fn sink,
                                       void *arg);
 
 /* The first `count` values of a metric up to through_us, oldest first: what a baseline is made of.

@@ -11,6 +11,13 @@
 #include "loop/worker.h"
 #include "store/history.h"
 
+#define DB_NAME "signalbox backtest"
+
+enum {
+    GROUP_MAX = 20000, /* devices whose engines are in memory at once */
+    GROUP_SHARE = 20,  /* fewer than one of so many devices: one by one */
+};
+
 struct backtest_job {
     struct mail mail;
     struct list node; /* oldest first */
@@ -27,6 +34,8 @@ struct backtest_job {
     struct buf report; /* members of the object, without brackets */
     /* of the run */
     struct backtest *test;
+    struct backtest_device **open; /* by device id, of the group that is read */
+    int32_t open_count;
     int64_t deadline_us;
     bool late;
 };
@@ -156,33 +165,35 @@ static bool goes_on(struct backtest_job *job)
     return !job->late && !atomic_load(&job->cancel);
 }
 
-static bool take_sample(void *arg, const struct sample *s, int64_t received_us)
+static bool take_sample(void *arg, int32_t device_id, const struct sample *s, int64_t received_us)
 {
     struct backtest_job *job = arg;
     enum { ASK_EVERY = 4096 };
+    struct backtest_device *d = device_id < job->open_count ? job->open[device_id] : NULL;
     unsigned long long n = atomic_load_explicit(&job->samples, memory_order_relaxed) + 1;
     atomic_store_explicit(&job->samples, n, memory_order_relaxed);
-    return backtest_sample(job->test, s, received_us) == ERR_OK &&
+    return (d == NULL || backtest_sample(d, s, received_us) == ERR_OK) &&
            (n % ASK_EVERY != 0 || goes_on(job));
 }
 
-static enum err seed_baselines(struct backtest_job *job, struct db *db, int32_t device_id)
+static enum err seed_baselines(struct backtest_job *job, struct db *db, struct backtest_device *d,
+                               int32_t device_id)
 {
     int32_t metric = 0;
     int64_t count = 0;
     enum err e = ERR_OK;
-    for (uint32_t at = 0; e == ERR_OK && backtest_baseline_wanted(job->test, at, &metric, &count);
-         at++) {
+    for (uint32_t at = 0; e == ERR_OK && backtest_baseline_wanted(d, at, &metric, &count); at++) {
         double *values = NULL;
         uint32_t n = 0;
         e = store_history_first(db, device_id, metric, count, job->order.begin_us, &values, &n);
-        e = e == ERR_OK ? backtest_baseline_seed(job->test, metric, values, n) : e;
+        e = e == ERR_OK ? backtest_baseline_seed(d, metric, values, n) : e;
         free(values);
     }
     return e;
 }
 
-static enum err recorded(struct backtest_job *job, struct db *db, int32_t device_id)
+static enum err recorded(struct backtest_job *job, struct db *db, struct backtest_device *d,
+                         int32_t device_id)
 {
     const struct api_backtest_order *o = &job->order;
     struct db_result *r = NULL;
@@ -194,7 +205,7 @@ static enum err recorded(struct backtest_job *job, struct db *db, int32_t device
                                        db_is_null(r, i, 2) ? CLOCK_NONE : db_get_int(r, i, 2),
                                    .value = db_get_real(r, i, 3),
                                    .summary = db_get(r, i, 4)};
-        e = backtest_recorded(job->test, &a);
+        e = backtest_recorded(d, &a);
     }
     if (r != NULL) {
         db_result_free(r);
@@ -202,34 +213,123 @@ static enum err recorded(struct backtest_job *job, struct db *db, int32_t device
     return e;
 }
 
-static enum err run_device(struct backtest_job *job, struct db *db, struct store_history *h,
-                           struct device *d)
+static enum err open_group(struct backtest_job *job, struct db *db, struct device **devices,
+                           uint32_t count)
 {
     const struct api_backtest_order *o = &job->order;
-    enum err e = backtest_device(job->test, d, o->begin_us);
-    if (e == ERR_OK && o->begin_us != CLOCK_NONE) {
-        e = seed_baselines(job, db, d->id);
+    enum err e = ERR_OK;
+    for (uint32_t i = 0; i < count && e == ERR_OK; i++) {
+        int32_t id = devices[i]->id;
+        e = backtest_open(job->test, devices[i], o->begin_us, &job->open[id]);
+        if (e == ERR_OK && o->begin_us != CLOCK_NONE) {
+            e = seed_baselines(job, db, job->open[id], id);
+        }
     }
-    if (e == ERR_OK) {
-        int64_t from_us = o->begin_us == CLOCK_NONE ? CLOCK_NONE : o->begin_us + 1;
-        e = store_history_read(h, db, d->id, from_us, o->to_us, take_sample, job);
-    }
-    return e == ERR_OK && o->with_history ? recorded(job, db, d->id) : e;
+    return e;
 }
 
-static enum err run_devices(struct backtest_job *job, struct db *db)
+static enum err close_group(struct backtest_job *job, struct db *db, struct device **devices,
+                            uint32_t count)
+{
+    enum err e = ERR_OK;
+    for (uint32_t i = 0; i < count && e == ERR_OK; i++) {
+        int32_t id = devices[i]->id;
+        struct backtest_device *d = job->open[id];
+        e = job->order.with_history ? recorded(job, db, d, id) : ERR_OK;
+        e = e == ERR_OK ? backtest_close(d) : e;
+        job->open[id] = NULL;
+        (void)atomic_fetch_add(&job->devices_done, 1);
+    }
+    return e;
+}
+
+static enum err read_group(struct backtest_job *job, struct db *db, struct store_history *h,
+                           struct device **devices, uint32_t count)
+{
+    const struct api_backtest_order *o = &job->order;
+    struct store_history_query q = {
+        .from_us = o->begin_us == CLOCK_NONE ? CLOCK_NONE : o->begin_us + 1, .to_us = o->to_us};
+    struct buf ids;
+    if (count == 1) {
+        q.device_id = devices[0]->id;
+        return store_history_read(h, db, &q, take_sample, job);
+    }
+    buf_init(&ids, API_ANSWER_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        buf_printf(&ids, "%c%d", i == 0 ? '{' : ',', devices[i]->id);
+    }
+    buf_put_u8(&ids, '}');
+    char *text = buf_take_str(&ids);
+    bool all = count == catalog_device_count(job->all->api->catalog);
+    q.device_ids = all ? NULL : text;
+    enum err e = text == NULL ? ERR_NOMEM : store_history_read(h, db, &q, take_sample, job);
+    free(text);
+    return e;
+}
+
+/* Devices in groups of so many, each group by one reading. */
+static enum err run_groups(struct backtest_job *job, struct db *db, struct store_history *h,
+                           uint32_t group)
+{
+    struct api_backtest_order *o = &job->order;
+    enum err e = ERR_OK;
+    for (uint32_t i = 0; i < o->device_count && e == ERR_OK; i += group) {
+        struct device **devices = o->devices + i;
+        uint32_t count = o->device_count - i < group ? o->device_count - i : group;
+        e = goes_on(job) ? open_group(job, db, devices, count) : ERR_CANCELLED;
+        e = e == ERR_OK ? read_group(job, db, h, devices, count) : e;
+        e = e == ERR_OK ? close_group(job, db, devices, count) : e;
+    }
+    return e == ERR_OK && !goes_on(job) ? ERR_CANCELLED : e;
+}
+
+/* Reading one device by its index costs a page for each sample when many report at once; reading
+ * all costs every row. So few devices are read one by one, and many together. */
+static uint32_t group_size(const struct backtest_job *job)
+{
+    size_t all = catalog_device_count(job->all->api->catalog);
+    return (size_t)job->order.device_count * GROUP_SHARE < all ? 1 : GROUP_MAX;
+}
+
+static enum err run_with(struct backtest_job *job, struct db *db, uint32_t group,
+                         const struct backtest_setup *setup)
 {
     struct store_history *h = store_history_new(catalog_metrics(job->all->api->catalog));
-    enum err e = h == NULL ? ERR_NOMEM : ERR_OK;
-    for (uint32_t i = 0; e == ERR_OK && i < job->order.device_count; i++) {
-        e = goes_on(job) ? run_device(job, db, h, job->order.devices[i]) : ERR_CANCELLED;
-        atomic_store(&job->devices_done, i + 1);
-    }
+    atomic_store(&job->samples, 0);
+    atomic_store(&job->devices_done, 0);
+    memset(job->open, 0, (size_t)job->open_count * sizeof(struct backtest_device *));
+    job->test = backtest_new(setup);
+    enum err e = h == NULL || job->test == NULL ? ERR_NOMEM : run_groups(job, db, h, group);
     store_history_free(h);
-    if (e == ERR_OK && !goes_on(job)) {
-        e = ERR_CANCELLED;
+    bool broken = job->test != NULL && backtest_err(job->test) != ERR_OK;
+    return broken ? backtest_err(job->test) : e;
+}
+
+static enum err run_devices(struct backtest_job *job, struct db **db,
+                            const struct backtest_setup *setup)
+{
+    uint32_t group = group_size(job);
+    enum err e = run_with(job, *db, group, setup);
+    if (e == ERR_STATE && group > 1) {
+        /* Samples do not lie as they came, as after a restore from a backup: in order then. */
+        backtest_free(job->test);
+        job->test = NULL;
+        db_close(*db);
+        *db = NULL;
+        e = db_open(job->all->api->conf->database_url, DB_NAME, db);
+        e = e == ERR_OK ? db_patience(*db, job->order.limit_us) : e;
+        e = e == ERR_OK ? run_with(job, *db, 1, setup) : e;
     }
-    return e == ERR_OK ? backtest_end(job->test) : e;
+    return e;
+}
+
+static bool open_room(struct backtest_job *job)
+{
+    const struct api_backtest_order *o = &job->order;
+    int32_t most = o->device_count == 0 ? 0 : o->devices[o->device_count - 1]->id;
+    job->open = calloc((size_t)most + 1, sizeof(struct backtest_device *));
+    job->open_count = most + 1;
+    return job->open != NULL;
 }
 
 static enum err run(struct backtest_job *job)
@@ -241,6 +341,7 @@ static enum err run(struct backtest_job *job)
                                    .from_us = o->from_us,
                                    .to_us = o->to_us,
                                    .now_us = clock_wall_us(),
+                                   .lateness_us = job->all->api->conf->lateness_us * 2,
                                    .flap_us = o->flap_us,
                                    .items_max = o->items_max,
                                    .targets = targets,
@@ -251,13 +352,12 @@ static enum err run(struct backtest_job *job)
     }
     setup.against_words = o->against != NULL ? against : o->with_history ? "history" : NULL;
     struct db *db = NULL;
-    enum err e = db_open(job->all->api->conf->database_url, "signalbox backtest", &db);
+    enum err e = db_open(job->all->api->conf->database_url, DB_NAME, &db);
     if (e != ERR_OK) {
         return e;
     }
-    job->test = backtest_new(&setup);
-    e = job->test == NULL ? ERR_NOMEM : db_patience(db, o->limit_us);
-    e = e == ERR_OK ? run_devices(job, db) : e;
+    e = open_room(job) ? db_patience(db, o->limit_us) : ERR_NOMEM;
+    e = e == ERR_OK ? run_devices(job, &db, &setup) : e;
     db_close(db);
     if (e == ERR_OK) {
         struct emit_json j = emit_json_init(&job->report);
@@ -265,7 +365,9 @@ static enum err run(struct backtest_job *job)
         e = buf_err(&job->report);
     }
     backtest_free(job->test);
+    free(job->open);
     job->test = NULL;
+    job->open = NULL;
     return e;
 }
 

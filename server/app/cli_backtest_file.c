@@ -237,7 +237,7 @@ static struct place *arrange(struct bench *b, uint32_t index, const struct rule 
     return places;
 }
 
-static enum err run_device(struct bench *b, struct backtest *test, uint32_t index)
+static enum err run_messages(struct bench *b, struct backtest_device *device, uint32_t index)
 {
     struct payload_hint hint = {0};
     const struct payload_ctx ctx = {.arena = &b->arena,
@@ -255,23 +255,30 @@ static enum err run_device(struct bench *b, struct backtest *test, uint32_t inde
         e = payload_telemetry(&ctx, fleet_plan_payload(&b->plan, message), &samples, &why);
         for (const struct sample *s = e == ERR_OK ? samples.first : NULL; s != NULL && e == ERR_OK;
              s = s->next) {
-            e = backtest_sample(test, s, CLOCK_NONE);
+            e = backtest_sample(device, s, CLOCK_NONE);
         }
     }
     free(places);
     return e;
 }
 
+static enum err run_device(struct bench *b, struct backtest *test, uint32_t index)
+{
+    struct backtest_device *opened = NULL;
+    struct device *d = make_device(b, b->plan.devices[index].name);
+    enum err e = d == NULL ? ERR_NOMEM : backtest_open(test, d, CLOCK_NONE, &opened);
+    device_drop(d);
+    e = e == ERR_OK ? run_messages(b, opened, index) : e;
+    return e == ERR_OK ? backtest_close(opened) : e;
+}
+
 static enum err run_devices(struct bench *b, struct backtest *test)
 {
     enum err e = ERR_OK;
     for (uint32_t i = 0; i < b->plan.device_count && e == ERR_OK; i++) {
-        struct device *d = make_device(b, b->plan.devices[i].name);
-        e = d == NULL ? ERR_NOMEM : backtest_device(test, d, CLOCK_NONE);
-        device_drop(d);
-        e = e == ERR_OK ? run_device(b, test, i) : e;
+        e = run_device(b, test, i);
     }
-    return e == ERR_OK ? backtest_end(test) : e;
+    return e;
 }
 
 static json_t *report_of(struct backtest *test, const struct rule *rule, int64_t took_us)

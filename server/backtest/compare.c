@@ -36,31 +36,33 @@ static bool same(const struct backtest *b, const struct found *x, const struct f
            (b->setup.against != NULL || same_text(x->summary, y->summary));
 }
 
-static void note(struct backtest *b, struct listed_list *list, const struct listed *item,
+static void note(struct backtest_device *d, struct listed_list *list, const struct listed *item,
                  uint64_t *count)
 {
     (*count)++;
-    if (b->err == ERR_OK) {
-        b->err = backtest_list(b, list, item);
+    if (d->b->err == ERR_OK) {
+        d->b->err = backtest_list(d, list, item);
     }
 }
 
-static void note_pair(struct backtest *b, const struct found *is, const struct found *was)
+static void note_pair(struct backtest_device *d, const struct found *is, const struct found *was)
 {
+    struct backtest *b = d->b;
     if (same(b, is, was)) {
         b->same++;
         return;
     }
     struct listed item = {.rule = b->setup.candidate, .is = *is, .was = *was};
-    note(b, &b->changed, &item, &b->counts.changed);
+    note(d, &b->changed, &item, &b->counts.changed);
 }
 
-void backtest_compare(struct backtest *b)
+void backtest_compare(struct backtest_device *d)
 {
+    struct backtest *b = d->b;
     const struct rule *candidate = b->setup.candidate;
     const struct rule *other = b->setup.against == NULL ? candidate : b->setup.against;
-    const struct found_list *x = &b->candidate;
-    const struct found_list *y = &b->other;
+    const struct found_list *x = &d->candidate;
+    const struct found_list *y = &d->other;
     uint32_t i = 0;
     uint32_t k = 0;
     if (b->setup.against_words == NULL) {
@@ -70,16 +72,16 @@ void backtest_compare(struct backtest *b)
         const struct found *is = i < x->count ? &x->items[i] : NULL;
         const struct found *was = k < y->count ? &y->items[k] : NULL;
         if (is != NULL && was != NULL && overlap(is, was)) {
-            note_pair(b, is, was);
+            note_pair(d, is, was);
             i++;
             k++;
         } else if (was == NULL || (is != NULL && is->since_us <= was->since_us)) {
             struct listed item = {.rule = candidate, .is = *is};
-            note(b, &b->added, &item, &b->counts.added);
+            note(d, &b->added, &item, &b->counts.added);
             i++;
         } else {
             struct listed item = {.rule = other, .is = *was};
-            note(b, &b->removed, &item, &b->counts.removed);
+            note(d, &b->removed, &item, &b->counts.removed);
             k++;
         }
     }

@@ -9,17 +9,17 @@
 #include "base/arena.h"
 #include "rules/engine.h"
 
-/* An alert of the present device. Texts live in backtest.texts. */
+/* An alert of a device that is open. */
 struct found {
+    int64_t alert_id;
     int64_t since_us, fired_us, resolved_us;
     double value;
-    const char *summary; /* NULL: not known */
+    char *summary; /* NULL: not known */
 };
 
 struct found_list {
     struct found *items;
     uint32_t count, cap;
-    bool cut; /* there were more */
 };
 
 /* An alert that the report lists; names and texts live in backtest.kept. */
@@ -48,6 +48,19 @@ struct tally { /* of one device */
     int64_t firing_us, longest_us;
 };
 
+struct backtest_device {
+    struct backtest *b;
+    struct backtest_device *next, **back; /* of those that are open */
+    struct device *device;
+    const char *name; /* in kept */
+    struct engine *engine;
+    int64_t seq;
+    int64_t newest_us; /* time of the newest sample */
+    uint32_t gathered;
+    struct tally tally;
+    struct found_list candidate, other;
+};
+
 struct backtest {
     struct backtest_setup setup;
     struct backtest_counts counts;
@@ -55,19 +68,10 @@ struct backtest {
     atomic_ullong progress; /* counts.samples, for other threads */
     enum err err;
 
-    /* the present device */
-    struct device *device; /* NULL: none */
-    const char *name;      /* in kept */
-    struct engine *engine;
-    struct arena events;
+    struct arena events; /* of one run of one engine */
     struct engine_out out;
     int64_t next_alert_id;
-    int64_t last_us; /* time of the newest sample */
-    int64_t seq;
-    uint32_t gathered;
-    struct tally tally;
-    struct found_list candidate, other;
-    struct arena texts;
+    struct backtest_device *open; /* a list */
 
     /* the report */
     struct arena kept;
@@ -81,7 +85,7 @@ struct backtest {
 /* Room for one more; false: no memory. */
 bool backtest_room(void **items, uint32_t count, uint32_t *cap, size_t size);
 const char *backtest_keep(struct backtest *b, const char *text); /* NULL: no memory */
-NODISCARD enum err backtest_list(struct backtest *b, struct listed_list *list,
+NODISCARD enum err backtest_list(struct backtest_device *d, struct listed_list *list,
                                  const struct listed *item);
-/* compare.c: what differs between `candidate` and `other` of the present device. */
-void backtest_compare(struct backtest *b);
+/* compare.c: what differs between `candidate` and `other` of the device. */
+void backtest_compare(struct backtest_device *d);

@@ -1,9 +1,9 @@
 /*
- * run: the samples of one device after the other through its own engine.
+ * run: the samples of each device through its own engine.
  *
  * Samples are gathered and run some hundred at a time: the result is that of one at a time, because
- * the state is a fold over the sorted samples. The lateness is zero, as nothing comes out of order
- * here; it decides what is kept for a roll-back and nothing else.
+ * the state is a fold over the sorted samples. What an engine takes back, because a sample came out
+ * of order, is taken back here too.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -15,9 +15,8 @@
 enum {
     CANDIDATE = 1, /* rule ids in the engine */
     OTHER = 2,
-    GATHER = 512, /* samples a run */
+    GATHER = 256, /* samples a run */
     EVENTS_LIMIT = 256 << 20,
-    TEXTS_LIMIT = 1 << 30,
     KEPT_LIMIT = 1 << 30,
 };
 
@@ -33,22 +32,31 @@ struct backtest *backtest_new(const struct backtest_setup *setup)
         rule_hold(setup->against);
     }
     arena_init(&b->events, EVENTS_LIMIT);
-    arena_init(&b->texts, TEXTS_LIMIT);
     arena_init(&b->kept, KEPT_LIMIT);
+    b->next_alert_id = 1;
+    b->out = (struct engine_out){.arena = &b->events, .next_alert_id = &b->next_alert_id};
     return b;
 }
 
-static void device_forget(struct backtest *b)
+static void found_fini(struct found_list *list)
 {
-    engine_free(b->engine);
-    device_drop(b->device);
-    b->engine = NULL;
-    b->device = NULL;
-    b->candidate.count = 0;
-    b->candidate.cut = false;
-    b->other.count = 0;
-    b->other.cut = false;
-    arena_reset(&b->texts);
+    for (uint32_t i = 0; i < list->count; i++) {
+        free(list->items[i].summary);
+    }
+    free(list->items);
+}
+
+static void device_free(struct backtest_device *d)
+{
+    if (d->next != NULL) {
+        d->next->back = d->back;
+    }
+    *d->back = d->next;
+    engine_free(d->engine);
+    device_drop(d->device);
+    found_fini(&d->candidate);
+    found_fini(&d->other);
+    free(d);
 }
 
 void backtest_free(struct backtest *b)
@@ -56,11 +64,9 @@ void backtest_free(struct backtest *b)
     if (b == NULL) {
         return;
     }
-    if (b->device != NULL) {
-        device_forget(b);
+    while (b->open != NULL) {
+        device_free(b->open);
     }
-    free(b->candidate.items);
-    free(b->other.items);
     free(b->alerts.items);
     free(b->added.items);
     free(b->removed.items);
@@ -68,7 +74,6 @@ void backtest_free(struct backtest *b)
     free(b->commands);
     free(b->tallies);
     arena_fini(&b->events);
-    arena_fini(&b->texts);
     arena_fini(&b->kept);
     rule_drop(b->setup.candidate);
     if (b->setup.against != NULL) {
@@ -97,24 +102,24 @@ const char *backtest_keep(struct backtest *b, const char *text)
     return arena_str(&b->kept, view_str(text));
 }
 
-enum err backtest_list(struct backtest *b, struct listed_list *list, const struct listed *item)
+/* Keeps the text of an alert that is listed. False: no memory. */
+static bool keep_summary(struct backtest *b, const struct found *from, struct found *to)
 {
+    *to = *from;
+    to->summary = from->summary == NULL ? NULL : arena_str(&b->kept, view_str(from->summary));
+    return from->summary == NULL || to->summary != NULL;
+}
+
+enum err backtest_list(struct backtest_device *d, struct listed_list *list,
+                       const struct listed *item)
+{
+    struct backtest *b = d->b;
     if (list->count >= b->setup.items_max) {
         return ERR_OK; /* the counts tell that there are more */
     }
-    if (!backtest_room((void **)&list->items, list->count, &list->cap, sizeof(*list->items))) {
-        return ERR_NOMEM;
-    }
-    struct listed kept = *item;
-    kept.device = b->name;
-    if (item->is.summary != NULL) {
-        kept.is.summary = backtest_keep(b, item->is.summary);
-    }
-    if (item->was.summary != NULL) {
-        kept.was.summary = backtest_keep(b, item->was.summary);
-    }
-    if ((item->is.summary != NULL && kept.is.summary == NULL) ||
-        (item->was.summary != NULL && kept.was.summary == NULL)) {
+    struct listed kept = {.device = d->name, .rule = item->rule};
+    if (!backtest_room((void **)&list->items, list->count, &list->cap, sizeof(*list->items)) ||
+        !keep_summary(b, &item->is, &kept.is) || !keep_summary(b, &item->was, &kept.was)) {
         return ERR_NOMEM;
     }
     list->items[list->count++] = kept;
@@ -130,17 +135,13 @@ static bool in_period(const struct backtest *b, int64_t us)
            (b->setup.to_us == CLOCK_NONE || us < b->setup.to_us);
 }
 
-static enum err found_add(struct backtest *b, struct found_list *list, struct found f,
-                          struct view summary)
+static enum err found_add(struct found_list *list, struct found f, struct view summary)
 {
-    if (list->count == BACKTEST_COMPARED_MAX) {
-        list->cut = true;
-        return ERR_OK;
+    if (list->count == BACKTEST_COMPARED_MAX ||
+        !backtest_room((void **)&list->items, list->count, &list->cap, sizeof(*list->items))) {
+        return list->count == BACKTEST_COMPARED_MAX ? ERR_LIMIT : ERR_NOMEM;
     }
-    if (!backtest_room((void **)&list->items, list->count, &list->cap, sizeof(*list->items))) {
-        return ERR_NOMEM;
-    }
-    f.summary = arena_str(&b->texts, summary);
+    f.summary = strndup(summary.data == NULL ? "" : (const char *)summary.data, summary.len);
     if (f.summary == NULL) {
         return ERR_NOMEM;
     }
@@ -149,7 +150,7 @@ static enum err found_add(struct backtest *b, struct found_list *list, struct fo
 }
 
 struct command_maker {
-    struct backtest *b;
+    struct backtest_device *d;
     struct command command;
     enum err err;
 };
@@ -157,9 +158,9 @@ struct command_maker {
 static void command_add(void *arg, const char *device)
 {
     struct command_maker *m = arg;
-    struct backtest *b = m->b;
+    struct backtest *b = m->d->b;
     b->counts.commands++;
-    b->tally.commands++;
+    m->d->tally.commands++;
     if (m->err != ERR_OK || b->command_count >= b->setup.items_max) {
         return;
     }
@@ -173,21 +174,22 @@ static void command_add(void *arg, const char *device)
     b->commands[b->command_count++] = m->command;
 }
 
-static enum err commands_of(struct backtest *b, int64_t fired_us)
+static enum err commands_of(struct backtest_device *d, int64_t fired_us)
 {
+    const struct backtest_setup *setup = &d->b->setup;
     uint32_t count = 0;
-    const struct rule_action *actions = rule_actions(b->setup.candidate, &count);
-    struct command_maker m = {.b = b, .command = {.cause = b->name, .ts_us = fired_us}};
+    const struct rule_action *actions = rule_actions(setup->candidate, &count);
+    struct command_maker m = {.d = d, .command = {.cause = d->name, .ts_us = fired_us}};
     for (uint32_t i = 0; i < count; i++) {
         const struct rule_action *a = &actions[i];
         if (a->kind != RULE_ACTION_COMMAND) {
             continue;
         }
         m.command.action = a;
-        if (b->setup.targets != NULL) {
-            b->setup.targets(b->setup.arg, a, b->device, command_add, &m);
+        if (setup->targets != NULL) {
+            setup->targets(setup->arg, a, d->device, command_add, &m);
         } else if (a->target == RULE_TARGET_SELF) {
-            command_add(&m, b->device->name);
+            command_add(&m, d->device->name);
         } else {
             command_add(&m, a->target == RULE_TARGET_DEVICE ? a->device : NULL);
         }
@@ -195,76 +197,96 @@ static enum err commands_of(struct backtest *b, int64_t fired_us)
     return m.err;
 }
 
-static enum err candidate_fired(struct backtest *b, const struct engine_event *ev)
-{
-    struct found_list *list = &b->candidate;
-    const struct found *before = list->count == 0 ? NULL : &list->items[list->count - 1];
-    if (before != NULL && before->resolved_us != CLOCK_NONE &&
-        ev->fired_at_us - before->resolved_us <= b->setup.flap_us) {
-        b->counts.flaps++;
-        b->tally.flaps++;
-    }
-    b->counts.alerts++;
-    b->tally.alerts++;
-    return commands_of(b, ev->fired_at_us);
-}
-
-static enum err fired(struct backtest *b, const struct engine_event *ev)
-{
-    if (!in_period(b, ev->fired_at_us)) {
-        return ERR_OK;
-    }
-    enum err e = ev->rule_id == CANDIDATE ? candidate_fired(b, ev) : ERR_OK;
-    if (e != ERR_OK) {
-        return e;
-    }
-    return found_add(b, ev->rule_id == CANDIDATE ? &b->candidate : &b->other,
-                     (struct found){.since_us = ev->since_us,
-                                    .fired_us = ev->fired_at_us,
-                                    .resolved_us = CLOCK_NONE,
-                                    .value = ev->value},
-                     ev->summary);
-}
-
-static void resolved(struct backtest *b, const struct engine_event *ev)
-{
-    struct found_list *list = ev->rule_id == CANDIDATE ? &b->candidate : &b->other;
-    struct found *last = list->count == 0 ? NULL : &list->items[list->count - 1];
-    if (last != NULL && last->resolved_us == CLOCK_NONE && last->fired_us == ev->fired_at_us) {
-        last->resolved_us = ev->resolved_at_us; /* else it fired before the period */
-    }
-}
-
-static enum err take_event(struct backtest *b, const struct engine_event *ev)
+static enum err fired(struct backtest_device *d, const struct engine_event *ev)
 {
     bool ours = ev->rule_id == CANDIDATE;
+    struct found f = {.alert_id = ev->alert_id,
+                      .since_us = ev->since_us,
+                      .fired_us = ev->fired_at_us,
+                      .resolved_us = ev->resolved_at_us,
+                      .value = ev->value};
+    enum err e = found_add(ours ? &d->candidate : &d->other, f, ev->summary);
+    return e == ERR_OK && ours && in_period(d->b, ev->fired_at_us) ? commands_of(d, ev->fired_at_us)
+                                                                   : e;
+}
+
+/* The alert of an event; the newest are asked for most. */
+static struct found *find(struct found_list *list, int64_t alert_id)
+{
+    for (uint32_t i = list->count; i-- > 0;) {
+        if (list->items[i].alert_id == alert_id) {
+            return &list->items[i];
+        }
+    }
+    return NULL;
+}
+
+static enum err corrected(struct found *f, const struct engine_event *ev)
+{
+    f->since_us = ev->since_us;
+    f->fired_us = ev->fired_at_us;
+    f->resolved_us = ev->resolved_at_us;
+    f->value = ev->value;
+    if (ev->summary.len > 0) { /* else it is as it was */
+        char *summary = strndup((const char *)ev->summary.data, ev->summary.len);
+        if (summary == NULL) {
+            return ERR_NOMEM;
+        }
+        free(f->summary);
+        f->summary = summary;
+    }
+    return ERR_OK;
+}
+
+static void retract(struct found_list *list, struct found *f)
+{
+    size_t at = (size_t)(f - list->items);
+    free(f->summary);
+    memmove(f, f + 1, (list->count - at - 1) * sizeof(*f));
+    list->count--;
+}
+
+static enum err take_event(struct backtest_device *d, const struct engine_event *ev)
+{
+    struct found_list *list = ev->rule_id == CANDIDATE ? &d->candidate : &d->other;
+    struct found *f = NULL;
     switch (ev->kind) {
     case ENGINE_FIRED:
-        return fired(b, ev);
+        return fired(d, ev);
     case ENGINE_RESOLVED:
-        resolved(b, ev);
+        f = find(list, ev->alert_id);
+        if (f != NULL) {
+            f->resolved_us = ev->resolved_at_us;
+        }
+        return ERR_OK;
+    case ENGINE_CORRECTED:
+        f = find(list, ev->alert_id);
+        return f == NULL ? ERR_OK : corrected(f, ev);
+    case ENGINE_RETRACTED:
+        f = find(list, ev->alert_id);
+        if (f != NULL) {
+            retract(list, f);
+        }
         return ERR_OK;
     case ENGINE_PENDING_RESET:
-        if (ours && in_period(b, ev->since_us)) {
-            b->counts.pending_resets++;
-            b->tally.pending_resets++;
+        if (ev->rule_id == CANDIDATE && in_period(d->b, ev->since_us)) {
+            d->b->counts.pending_resets++;
+            d->tally.pending_resets++;
         }
         return ERR_OK;
     case ENGINE_PENDING:
-        return ERR_OK;
-    case ENGINE_CORRECTED:
-    case ENGINE_RETRACTED:
         break;
     }
-    return ERR_STATE; /* what was said is taken back only after samples out of order */
+    return ERR_OK;
 }
 
 /* Takes the events that wait. */
-static enum err take_events(struct backtest *b)
+static enum err take_events(struct backtest_device *d)
 {
+    struct backtest *b = d->b;
     enum err e = b->out.err;
     for (const struct engine_event *ev = b->out.first; ev != NULL && e == ERR_OK; ev = ev->next) {
-        e = take_event(b, ev);
+        e = take_event(d, ev);
     }
     b->counts.evaluations += b->out.evaluations;
     arena_reset(&b->events);
@@ -272,79 +294,27 @@ static enum err take_events(struct backtest *b)
     return e;
 }
 
-/* ---- devices and samples ----------------------------------------------------------------------
- */
-
-static struct found *last_found(struct found_list *list)
+static enum err run(struct backtest_device *d)
 {
-    return list->count == 0 ? NULL : &list->items[list->count - 1];
-}
-
-static void tally_times(struct backtest *b)
-{
-    for (uint32_t i = 0; i < b->candidate.count; i++) {
-        const struct found *f = &b->candidate.items[i];
-        int64_t end_us = f->resolved_us == CLOCK_NONE ? b->last_us : f->resolved_us;
-        int64_t took_us = end_us - f->fired_us;
-        b->tally.firing_us += took_us;
-        b->tally.longest_us = took_us > b->tally.longest_us ? took_us : b->tally.longest_us;
-    }
-}
-
-static enum err list_alerts(struct backtest *b)
-{
-    enum err e = ERR_OK;
-    for (uint32_t i = 0; i < b->candidate.count && e == ERR_OK; i++) {
-        struct listed item = {.rule = b->setup.candidate, .is = b->candidate.items[i]};
-        e = backtest_list(b, &b->alerts, &item);
-    }
-    return e;
-}
-
-static enum err tally_keep(struct backtest *b)
-{
-    if (b->tally.alerts == 0) {
-        return ERR_OK;
-    }
-    if (!backtest_room((void **)&b->tallies, b->tally_count, &b->tally_cap, sizeof(*b->tallies))) {
-        return ERR_NOMEM;
-    }
-    b->tallies[b->tally_count++] = b->tally;
-    return ERR_OK;
-}
-
-enum err backtest_end(struct backtest *b)
-{
-    if (b->device == NULL || b->err != ERR_OK) {
-        return b->err;
-    }
-    engine_run(b->engine, &b->out);
-    b->err = take_events(b);
-    if (b->err == ERR_OK) {
-        tally_times(b);
-        b->err = list_alerts(b);
-    }
-    if (b->err == ERR_OK) {
-        b->err = tally_keep(b);
-    }
-    if (b->err == ERR_OK) {
-        backtest_compare(b);
-    }
-    device_forget(b);
+    struct backtest *b = d->b;
+    d->gathered = 0;
+    atomic_store_explicit(&b->progress, b->counts.samples, memory_order_relaxed);
+    engine_run(d->engine, &b->out);
+    b->err = take_events(d);
     return b->err;
 }
+
+/* ---- devices and samples ----------------------------------------------------------------------
+ */
 
 static bool runs_for(const struct backtest *b, const struct rule *r, const struct device *d)
 {
     return !b->setup.by_selector || rule_selects(r, d);
 }
 
-enum err backtest_device(struct backtest *b, struct device *d, int64_t begin_us)
+enum err backtest_open(struct backtest *b, struct device *d, int64_t begin_us,
+                       struct backtest_device **ret_device)
 {
-    enum err e = backtest_end(b);
-    if (e != ERR_OK) {
-        return e;
-    }
     struct engine_rule rules[2];
     uint32_t count = 0;
     if (runs_for(b, b->setup.candidate, d)) {
@@ -354,94 +324,181 @@ enum err backtest_device(struct backtest *b, struct device *d, int64_t begin_us)
     if (b->setup.against != NULL && runs_for(b, b->setup.against, d)) {
         rules[count++] = (struct engine_rule){.rule_id = OTHER, .rule = b->setup.against};
     }
-    device_hold(d);
-    b->device = d;
-    b->engine = engine_new(d, rules, count, 0, begin_us);
-    b->name = backtest_keep(b, d->name);
-    if (b->engine == NULL || b->name == NULL) {
-        device_forget(b);
-        b->err = ERR_NOMEM;
-        return b->err;
+    struct backtest_device *opened = calloc(1, sizeof(*opened));
+    if (opened == NULL) {
+        return ERR_NOMEM;
     }
-    b->next_alert_id = 1;
-    b->out = (struct engine_out){.arena = &b->events, .next_alert_id = &b->next_alert_id};
-    b->last_us = begin_us;
-    b->seq = 0;
-    b->gathered = 0;
-    b->tally = (struct tally){.device = b->name};
+    opened->b = b;
+    opened->next = b->open;
+    opened->back = &b->open;
+    if (b->open != NULL) {
+        b->open->back = &opened->next;
+    }
+    b->open = opened;
+    device_hold(d);
+    opened->device = d;
+    opened->newest_us = begin_us;
+    opened->name = backtest_keep(b, d->name);
+    opened->engine = engine_new(d, rules, count, b->setup.lateness_us, begin_us);
+    if (opened->engine == NULL || opened->name == NULL) {
+        device_free(opened);
+        return ERR_NOMEM;
+    }
+    opened->tally = (struct tally){.device = opened->name};
     b->counts.devices++;
+    *ret_device = opened;
     return ERR_OK;
 }
 
-bool backtest_baseline_wanted(const struct backtest *b, uint32_t at, int32_t *ret_metric,
+bool backtest_baseline_wanted(const struct backtest_device *d, uint32_t at, int32_t *ret_metric,
                               int64_t *ret_count)
 {
-    return engine_baseline_wanted(b->engine, at, ret_metric, ret_count);
+    return engine_baseline_wanted(d->engine, at, ret_metric, ret_count);
 }
 
-enum err backtest_baseline_seed(struct backtest *b, int32_t metric, const double *values,
+enum err backtest_baseline_seed(struct backtest_device *d, int32_t metric, const double *values,
                                 uint32_t count)
 {
-    return engine_baseline_seed(b->engine, metric, values, count);
+    return engine_baseline_seed(d->engine, metric, values, count);
 }
 
-bool backtest_wants(const struct backtest *b, int32_t metric)
+enum err backtest_sample(struct backtest_device *d, const struct sample *s, int64_t received_us)
 {
-    return engine_wants(b->engine, metric);
-}
-
-enum err backtest_sample(struct backtest *b, const struct sample *s, int64_t received_us)
-{
-    (void)received_us;
-    if (b->err != ERR_OK) {
+    struct backtest *b = d->b;
+    int64_t seq = received_us != CLOCK_NONE ? received_us : d->seq++;
+    if (b->err != ERR_OK || (b->setup.to_us != CLOCK_NONE && s->ts_us >= b->setup.to_us)) {
         return b->err;
     }
-    if (s->ts_us < b->last_us) {
+    if (engine_feed(d->engine, s, seq, &b->out) == ENGINE_LATE) {
         b->err = ERR_STATE;
         return b->err;
     }
-    if (b->setup.to_us != CLOCK_NONE && s->ts_us >= b->setup.to_us) {
-        return ERR_OK;
-    }
-    b->last_us = s->ts_us;
+    d->newest_us = s->ts_us > d->newest_us ? s->ts_us : d->newest_us;
     b->counts.samples++;
-    b->tally.samples++;
-    if (engine_feed(b->engine, s, b->seq++, &b->out) == ENGINE_LATE) {
-        b->err = ERR_STATE; /* in order, so never late */
-        return b->err;
+    d->tally.samples++;
+    d->gathered++;
+    if (d->gathered == GATHER) {
+        return run(d);
     }
-    if (++b->gathered < GATHER && b->out.err == ERR_OK) {
-        return ERR_OK;
+    if (b->out.first != NULL || b->out.err != ERR_OK) { /* it could not gather more */
+        b->err = take_events(d);
     }
-    b->gathered = 0;
-    atomic_store_explicit(&b->progress, b->counts.samples, memory_order_relaxed);
-    engine_run(b->engine, &b->out);
-    b->err = take_events(b);
     return b->err;
 }
 
-uint64_t backtest_progress(const struct backtest *b)
+enum err backtest_recorded(struct backtest_device *d, const struct backtest_alert *a)
 {
-    return atomic_load_explicit(&b->progress, memory_order_relaxed);
-}
-
-enum err backtest_recorded(struct backtest *b, const struct backtest_alert *a)
-{
-    if (b->err != ERR_OK || !in_period(b, a->fired_us)) {
-        return b->err;
-    }
+    struct backtest *b = d->b;
     bool later = b->setup.to_us != CLOCK_NONE && a->resolved_us != CLOCK_NONE &&
                  a->resolved_us >= b->setup.to_us;
     struct found f = {.since_us = a->since_us,
                       .fired_us = a->fired_us,
                       .resolved_us = later ? CLOCK_NONE : a->resolved_us,
                       .value = a->value};
-    b->err = found_add(b, &b->other, f, view_str(a->summary == NULL ? "" : a->summary));
-    struct found *kept = last_found(&b->other);
-    if (b->err == ERR_OK && a->summary == NULL && kept != NULL) {
+    if (b->err != ERR_OK) {
+        return b->err;
+    }
+    b->err = found_add(&d->other, f, view_str(a->summary));
+    if (b->err == ERR_OK && a->summary == NULL) {
+        struct found *kept = &d->other.items[d->other.count - 1];
+        free(kept->summary);
         kept->summary = NULL;
     }
     return b->err;
+}
+
+static int by_fired(const void *a, const void *b)
+{
+    const struct found *x = a;
+    const struct found *y = b;
+    return (x->fired_us > y->fired_us) - (x->fired_us < y->fired_us);
+}
+
+/* In order of time, and only those that fired in the period. */
+static void choose(const struct backtest *b, struct found_list *list)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (in_period(b, list->items[i].fired_us)) {
+            list->items[kept++] = list->items[i];
+        } else {
+            free(list->items[i].summary);
+        }
+    }
+    list->count = kept;
+    if (kept > 0) {
+        qsort(list->items, kept, sizeof(*list->items), by_fired);
+    }
+}
+
+static void count_alerts(struct backtest_device *d)
+{
+    const struct found *before = NULL;
+    for (uint32_t i = 0; i < d->candidate.count; i++) {
+        const struct found *f = &d->candidate.items[i];
+        int64_t end_us = f->resolved_us == CLOCK_NONE ? d->newest_us : f->resolved_us;
+        int64_t took_us = end_us > f->fired_us ? end_us - f->fired_us : 0;
+        d->tally.alerts++;
+        d->tally.flaps += before != NULL && before->resolved_us != CLOCK_NONE &&
+                          f->fired_us - before->resolved_us <= d->b->setup.flap_us;
+        d->tally.firing_us += took_us;
+        d->tally.longest_us = took_us > d->tally.longest_us ? took_us : d->tally.longest_us;
+        before = f;
+    }
+    d->b->counts.alerts += d->tally.alerts;
+    d->b->counts.flaps += d->tally.flaps;
+}
+
+static enum err list_alerts(struct backtest_device *d)
+{
+    enum err e = ERR_OK;
+    for (uint32_t i = 0; i < d->candidate.count && e == ERR_OK; i++) {
+        struct listed item = {.rule = d->b->setup.candidate, .is = d->candidate.items[i]};
+        e = backtest_list(d, &d->b->alerts, &item);
+    }
+    return e;
+}
+
+static enum err keep_tally(struct backtest_device *d)
+{
+    struct backtest *b = d->b;
+    if (d->tally.alerts == 0) {
+        return ERR_OK;
+    }
+    if (!backtest_room((void **)&b->tallies, b->tally_count, &b->tally_cap, sizeof(*b->tallies))) {
+        return ERR_NOMEM;
+    }
+    b->tallies[b->tally_count++] = d->tally;
+    return ERR_OK;
+}
+
+enum err backtest_close(struct backtest_device *d)
+{
+    struct backtest *b = d->b;
+    if (b->err == ERR_OK && run(d) == ERR_OK) {
+        choose(b, &d->candidate);
+        choose(b, &d->other);
+        count_alerts(d);
+        b->err = list_alerts(d);
+    }
+    if (b->err == ERR_OK) {
+        b->err = keep_tally(d);
+    }
+    if (b->err == ERR_OK) {
+        backtest_compare(d);
+    }
+    device_free(d);
+    return b->err;
+}
+
+enum err backtest_err(const struct backtest *b)
+{
+    return b->err;
+}
+
+uint64_t backtest_progress(const struct backtest *b)
+{
+    return atomic_load_explicit(&b->progress, memory_order_relaxed);
 }
 
 struct backtest_counts backtest_counts(const struct backtest *b)

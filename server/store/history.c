@@ -1,11 +1,11 @@
 /*
  * history: COPY … TO STDOUT (FORMAT binary), row by row.
  *
- * A row is ts, received_at, shape, value, values, extra and, for a shape that was made since the
- * shapes were read, its metrics. Binary, because printing and reading doubles would cost several
- * times what the rules do. Formats: PostgreSQL's manual, COPY, "Binary Format"; timestamptz is µs
- * since 2000-01-01, an array is ndim, has nulls, type, (size, lower bound) for each dimension,
- * elements with their lengths.
+ * A row is device, ts, received_at, shape, value, values, extra and, for a shape that was made
+ * since the shapes were read, its metrics. Binary, because printing and reading doubles would cost
+ * several times what the rules do. Formats: PostgreSQL's manual, COPY, "Binary Format"; timestamptz
+ * is µs since 2000-01-01, an array is ndim, has nulls, type, (size, lower bound) for each
+ * dimension, elements with their lengths.
  */
 #include "store/history.h"
 
@@ -21,7 +21,7 @@
 
 #define EPOCH_2000_US (946684800LL * CLOCK_SECOND_US)
 
-enum { COPY_HEAD = 19, ROW_FIELDS = 7, ROW_ARENA_LIMIT = 64 << 20 };
+enum { COPY_HEAD = 19, ROW_FIELDS = 8, ROW_ARENA_LIMIT = 64 << 20, SQL_LIMIT = 1 << 20 };
 
 static const char copy_signature[11] = "PGCOPY\n\377\r\n"; /* its NUL is the eleventh byte */
 
@@ -147,6 +147,12 @@ static double real_of(struct view v)
     return d;
 }
 
+static int32_t int_of(struct view v)
+{
+    struct wire w = wire_init(v);
+    return (int32_t)wire_u32(&w);
+}
+
 static int64_t time_of(struct view v)
 {
     struct wire w = wire_init(v);
@@ -202,6 +208,7 @@ static void extras(struct store_history *h, struct sample *s, json_t *object)
 }
 
 struct row {
+    int32_t device_id;
     int64_t ts_us, received_us;
     int32_t shape;
     struct view value, values, extra, metrics;
@@ -240,6 +247,7 @@ static enum err row_sample(struct store_history *h, const struct row *row, json_
 static enum err take_row(struct store_history *h, struct wire *w)
 {
     struct row row = {0};
+    struct view device = field(w);
     struct view ts = field(w);
     struct view received = field(w);
     struct view shape = field(w);
@@ -247,15 +255,14 @@ static enum err take_row(struct store_history *h, struct wire *w)
     row.values = field(w);
     row.extra = field(w);
     row.metrics = field(w);
-    if (wire_err(w) != ERR_OK || ts.len != sizeof(int64_t) || received.len != sizeof(int64_t)) {
+    if (wire_err(w) != ERR_OK || device.len != sizeof(int32_t) || ts.len != sizeof(int64_t) ||
+        received.len != sizeof(int64_t)) {
         return ERR_MALFORMED;
     }
     row.ts_us = time_of(ts);
     row.received_us = time_of(received);
-    if (shape.len == sizeof(int32_t)) {
-        struct wire number = wire_init(shape);
-        row.shape = (int32_t)wire_u32(&number);
-    }
+    row.device_id = int_of(device);
+    row.shape = shape.data == NULL ? 0 : int_of(shape);
     arena_reset(&h->arena);
     enum err e = row.metrics.data == NULL ? ERR_OK : shape_put(h, row.shape, row.metrics);
     json_t *extra = row.extra.data == NULL
@@ -263,7 +270,7 @@ static enum err take_row(struct store_history *h, struct wire *w)
                         : json_loadb((const char *)row.extra.data, row.extra.len, 0, NULL);
     struct sample s;
     e = e == ERR_OK ? row_sample(h, &row, extra, &s) : e;
-    if (e == ERR_OK && !h->sink(h->arg, &s, row.received_us)) {
+    if (e == ERR_OK && !h->sink(h->arg, row.device_id, &s, row.received_us)) {
         h->enough = true;
     }
     json_decref(extra);
@@ -299,30 +306,51 @@ static const char *time_text(int64_t us, const char *open, char text[static CLOC
                                                  : clock_format(us < CLOCK_MIN_US ? 0 : us, text);
 }
 
-enum err store_history_read(struct store_history *h, struct db *db, int32_t device_id,
-                            int64_t from_us, int64_t to_us, store_sample_fn sink, void *arg)
+/* No scan that begins in the middle of a table, as another one passes there, and none by several
+ * processes: rows come as they were written. */
+static enum err in_order_of_arrival(struct db *db)
 {
+    return db_script(db, "SET synchronize_seqscans = off; SET max_parallel_workers_per_gather = 0");
+}
+
+enum err store_history_read(struct store_history *h, struct db *db,
+                            const struct store_history_query *q, store_sample_fn sink, void *arg)
+{
+    char from[CLOCK_TEXT_SIZE];
+    char to[CLOCK_TEXT_SIZE];
+    struct buf sql;
     enum err e = shapes_read(h, db);
+    if (e == ERR_OK && q->device_id == 0) {
+        e = in_order_of_arrival(db);
+    }
     if (e != ERR_OK) {
         return e;
     }
-    char from[CLOCK_TEXT_SIZE];
-    char to[CLOCK_TEXT_SIZE];
-    char sql[1024];
-    (void)snprintf(sql, sizeof(sql),
-                   "COPY (SELECT s.ts, s.received_at, s.shape, s.value, s.values, s.extra::text,"
-                   " CASE WHEN s.shape >= %d THEN (SELECT array_to_string(h.metrics, ',')"
-                   " FROM shapes h WHERE h.id = s.shape) END"
-                   " FROM samples s WHERE s.device_id = %d AND s.ts >= '%s' AND s.ts < '%s'"
-                   " AND s.flags & 3 = 0 ORDER BY s.ts, s.received_at) TO STDOUT (FORMAT binary)",
-                   h->shape_count < 1 ? 1 : h->shape_count, device_id,
-                   time_text(from_us, "-infinity", from), time_text(to_us, "infinity", to));
+    buf_init(&sql, SQL_LIMIT);
+    buf_printf(&sql,
+               "COPY (SELECT s.device_id, s.ts, s.received_at, s.shape, s.value, s.values,"
+               " s.extra::text, CASE WHEN s.shape >= %d THEN"
+               " (SELECT array_to_string(h.metrics, ',') FROM shapes h WHERE h.id = s.shape) END"
+               " FROM samples s WHERE s.ts >= '%s' AND s.ts < '%s' AND s.flags & 3 = 0",
+               h->shape_count < 1 ? 1 : h->shape_count, time_text(q->from_us, "-infinity", from),
+               time_text(q->to_us, "infinity", to));
+    if (q->device_id != 0) {
+        buf_printf(&sql, " AND s.device_id = %d ORDER BY s.ts, s.received_at", q->device_id);
+    } else if (q->device_ids != NULL) {
+        buf_printf(&sql, " AND s.device_id = ANY ('%s'::int[])", q->device_ids);
+    }
+    buf_put_str(&sql, ") TO STDOUT (FORMAT binary)");
+    char *text = buf_take_str(&sql);
+    if (text == NULL) {
+        return ERR_NOMEM;
+    }
     h->sink = sink;
     h->arg = arg;
     h->begun = false;
     h->enough = false;
     h->err = ERR_OK;
-    e = db_copy_out(db, sql, take_chunk, h);
+    e = db_copy_out(db, text, take_chunk, h);
+    free(text);
     return h->err != ERR_OK ? h->err : h->enough ? ERR_CANCELLED : e;
 }
 

@@ -86,7 +86,8 @@ static void feed(struct backtest *b)
 {
     for (int n = 0; n < DEVICES; n++) {
         struct device *d = make_device(n);
-        if (backtest_device(b, d, CLOCK_NONE) != ERR_OK) {
+        struct backtest_device *opened = NULL;
+        if (backtest_open(b, d, CLOCK_NONE, &opened) != ERR_OK) {
             die("device");
         }
         device_drop(d);
@@ -94,13 +95,13 @@ static void feed(struct backtest *b)
             struct sample s = {.ts_us = (1600000000 + (int64_t)i) * CLOCK_SECOND_US,
                                .count = METRICS,
                                .values = values[(i * 7 + n) % BLOCK]};
-            if (backtest_sample(b, &s, CLOCK_NONE) != ERR_OK) {
+            if (backtest_sample(opened, &s, CLOCK_NONE) != ERR_OK) {
                 die("sample");
             }
         }
-    }
-    if (backtest_end(b) != ERR_OK) {
-        die("end");
+        if (backtest_close(opened) != ERR_OK) {
+            die("close");
+        }
     }
 }
 
