@@ -2,8 +2,8 @@
  * forward: a message on its way to its subscribers, sections 3.3.2.3 and 4.
  *
  * What a server hands on unchanged (payload format, content type, response topic, correlation data,
- * user properties) is encoded once, when the message comes; what belongs to one delivery is added
- * when it is sent.
+ * user properties) is taken once from the packet, in the order it came in; what belongs to one
+ * delivery is added when it is sent.
  *
  * Ownership: views of the caller. Threads: any.
  */
@@ -15,7 +15,8 @@
 #include "mqtt/frame.h"
 #include "mqtt/props.h"
 
-/* The bytes that mqtt_forwarded_write() writes: properties without a length in front of them. */
+/* Of decoded properties: the bytes that mqtt_forwarded_write() writes, without a length in front.
+ */
 size_t mqtt_forwarded_size(const struct mqtt_props *props);
 void mqtt_forwarded_write(const struct mqtt_props *props, uint8_t *ret_bytes);
 

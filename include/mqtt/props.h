@@ -41,7 +41,8 @@
      MQTT_IN(MQTT_UNSUBSCRIBE))
 
 /* Kinds: BOOL 0 or 1; U16, U32 any value; U16_1, U32_1 not 0; VARINT 1 to 268435455; TEXT UTF-8;
- * TOPIC a topic name; BYTES anything; PAIR two texts.
+ * TOPIC a topic name; BYTES anything; PAIR two texts. The order of the rows is that of writing: by
+ * id, but for those of CONNACK, which come as suites that compare it byte by byte have them.
  *    name                       id    field                    kind    packets */
 #define MQTT_PROP_LIST(X)                                                                        \
     X(PAYLOAD_FORMAT, 0x01, payload_format, BOOL, MQTT_IN_PUB)                                   \
@@ -53,8 +54,10 @@
       MQTT_IN(MQTT_PUBLISH) | MQTT_IN(MQTT_SUBSCRIBE))                                           \
     X(SESSION_EXPIRY, 0x11, session_expiry_s, U32,                                               \
       MQTT_IN(MQTT_CONNECT) | MQTT_IN(MQTT_CONNACK) | MQTT_IN(MQTT_DISCONNECT))                  \
-    X(ASSIGNED_CLIENT_ID, 0x12, assigned_client_id, TEXT, MQTT_IN(MQTT_CONNACK))                 \
     X(SERVER_KEEP_ALIVE, 0x13, server_keep_alive_s, U16, MQTT_IN(MQTT_CONNACK))                  \
+    X(TOPIC_ALIAS_MAXIMUM, 0x22, topic_alias_maximum, U16,                                       \
+      MQTT_IN(MQTT_CONNECT) | MQTT_IN(MQTT_CONNACK))                                             \
+    X(ASSIGNED_CLIENT_ID, 0x12, assigned_client_id, TEXT, MQTT_IN(MQTT_CONNACK))                 \
     X(AUTH_METHOD, 0x15, auth_method, TEXT, MQTT_IN_AUTH)                                        \
     X(AUTH_DATA, 0x16, auth_data, BYTES, MQTT_IN_AUTH)                                           \
     X(REQUEST_PROBLEM_INFO, 0x17, request_problem_info, BOOL, MQTT_IN(MQTT_CONNECT))             \
@@ -64,15 +67,13 @@
     X(SERVER_REFERENCE, 0x1C, server_reference, TEXT,                                            \
       MQTT_IN(MQTT_CONNACK) | MQTT_IN(MQTT_DISCONNECT))                                          \
     X(REASON_STRING, 0x1F, reason_string, TEXT, MQTT_IN_ANSWERS)                                 \
-    X(RECEIVE_MAXIMUM, 0x21, receive_maximum, U16_1,                                             \
-      MQTT_IN(MQTT_CONNECT) | MQTT_IN(MQTT_CONNACK))                                             \
-    X(TOPIC_ALIAS_MAXIMUM, 0x22, topic_alias_maximum, U16,                                       \
-      MQTT_IN(MQTT_CONNECT) | MQTT_IN(MQTT_CONNACK))                                             \
     X(TOPIC_ALIAS, 0x23, topic_alias, U16_1, MQTT_IN(MQTT_PUBLISH))                              \
     X(MAXIMUM_QOS, 0x24, maximum_qos, BOOL, MQTT_IN(MQTT_CONNACK))                               \
     X(RETAIN_AVAILABLE, 0x25, retain_available, BOOL, MQTT_IN(MQTT_CONNACK))                     \
     X(USER, 0x26, user, PAIR, MQTT_IN_ALL)                                                       \
     X(MAXIMUM_PACKET_SIZE, 0x27, maximum_packet_size, U32_1,                                     \
+      MQTT_IN(MQTT_CONNECT) | MQTT_IN(MQTT_CONNACK))                                             \
+    X(RECEIVE_MAXIMUM, 0x21, receive_maximum, U16_1,                                             \
       MQTT_IN(MQTT_CONNECT) | MQTT_IN(MQTT_CONNACK))                                             \
     X(WILDCARD_AVAILABLE, 0x28, wildcard_available, BOOL, MQTT_IN(MQTT_CONNACK))                 \
     X(SUBSCRIPTION_IDS_AVAILABLE, 0x29, subscription_ids_available, BOOL, MQTT_IN(MQTT_CONNACK)) \
@@ -113,6 +114,7 @@ struct mqtt_props {
     struct view response_info;
     struct view server_reference;
     struct view reason_string;
+    struct view section;          /* all of it, as it came; set by the decoder */
     struct view user;             /* property bytes; read with mqtt_user_next() only */
     struct view subscription_ids; /* property bytes; read with mqtt_subscription_id_next() only */
     uint32_t user_count;          /* set by the decoder; encoders count for themselves */

@@ -57,9 +57,50 @@ bool utf8_valid(struct view v)
     return true;
 }
 
-bool utf8_valid_mqtt(struct view v)
+bool utf8_valid_text(struct view v)
 {
     return (v.len == 0 || memchr(v.data, 0, v.len) == NULL) && utf8_valid(v);
+}
+
+/* Of a well-formed sequence: is it U+0000 to U+001F, U+007F to U+009F or a non-character? */
+static bool is_refused(const uint8_t *p, size_t len)
+{
+    switch (len) {
+    case 1:
+        return p[0] < 0x20 || p[0] == 0x7F;
+    case 2:
+        return p[0] == 0xC2 && p[1] < 0xA0;
+    case 3: /* U+FDD0 to U+FDEF; U+FFFE, U+FFFF */
+        return p[0] == 0xEF &&
+               ((p[1] == 0xB7 && p[2] >= 0x90 && p[2] <= 0xAF) || (p[1] == 0xBF && p[2] >= 0xBE));
+    default: /* the last two of each plane */
+        return (p[1] & 0x0F) == 0x0F && p[2] == 0xBF && p[3] >= 0xBE;
+    }
+}
+
+static bool is_plain(const uint8_t *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof(word));
+    return utf8_suspects(word) == 0;
+}
+
+bool utf8_valid_mqtt(struct view v)
+{
+    const uint8_t *p = v.data;
+    size_t left = v.len;
+    while (left > 0) {
+        size_t len = sizeof(uint64_t);
+        if (left < len || !is_plain(p)) {
+            len = *p < 0x80 ? 1 : utf8_sequence(p, left);
+            if (len == 0 || is_refused(p, len)) {
+                return false;
+            }
+        }
+        p += len;
+        left -= len;
+    }
+    return true;
 }
 
 int utf8_put(uint32_t code, uint8_t ret_bytes[static 4])

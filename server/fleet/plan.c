@@ -304,7 +304,7 @@ static enum err take_row(struct fleet_plan *p, const struct columns *c,
         return ERR_SYNTAX;
     }
     for (uint32_t i = 0; i < row->count; i++) {
-        if (!utf8_valid_mqtt(row->cells[i])) {
+        if (!utf8_valid_text(row->cells[i])) {
             (void)snprintf(why, why_size, "cell %u is not UTF-8", i + 1);
             return ERR_SYNTAX;
         }

@@ -17,8 +17,6 @@ enum connect_flag {
     FLAG_USER_NAME = 0x80,
 };
 
-enum { LEVEL_BRIDGE = 0x80 }; /* set by some brokers when they connect to another one */
-
 /* Reads name and level. */
 static enum err read_version(struct wire *w, enum mqtt_version *ret_version)
 {
@@ -123,8 +121,7 @@ enum mqtt_version mqtt_connect_answer_version(struct view body)
 {
     struct wire w = wire_init(body);
     struct view name = field_bytes(&w);
-    unsigned level = wire_u8(&w) & ~(unsigned)LEVEL_BRIDGE;
-    return view_eq_str(name, "MQTT") && level >= MQTT_50 ? MQTT_50 : MQTT_311;
+    return view_eq_str(name, "MQTT") && wire_u8(&w) == MQTT_50 ? MQTT_50 : MQTT_311;
 }
 
 static uint8_t flags_of(const struct mqtt_connect *m)

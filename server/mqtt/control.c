@@ -44,11 +44,8 @@ enum err mqtt_disconnect_decode(struct view body, const struct mqtt_source *from
     struct wire w = wire_init(body);
     struct mqtt_disconnect m = {.reason = MQTT_SUCCESS};
     if (from->version == MQTT_50 && wire_left(&w) > 0) {
-        uint8_t code = wire_u8(&w);
-        if (!mqtt_reason_allowed(code, MQTT_DISCONNECT, from->sender)) {
-            return ERR_PROTOCOL; /* [MQTT-3.14.2-1] */
-        }
-        m.reason = (enum mqtt_reason)code;
+        /* Any: it is the last word on this connection, and who has said it reads no answer. */
+        m.reason = (enum mqtt_reason)wire_u8(&w);
         if (wire_left(&w) > 0) {
             mqtt_section_read(&w, MQTT_DISCONNECT, from, &m.props);
         }

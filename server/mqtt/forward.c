@@ -12,20 +12,23 @@ enum {
 
 size_t mqtt_forwarded_size(const struct mqtt_props *props)
 {
-    struct mqtt_props handed_on = *props;
-    struct section s = {0};
-    handed_on.present &= HANDED_ON;
-    enum err e = mqtt_section_measure(MQTT_50, MQTT_PUBLISH, &handed_on, &s);
-    CHECK(e == ERR_OK); /* they were decoded from a packet */
-    return s.len;
+    struct view left = props->section;
+    struct view bytes;
+    size_t size = 0;
+    while (mqtt_span_next(&left, HANDED_ON, &bytes)) {
+        size += bytes.len;
+    }
+    return size;
 }
 
 void mqtt_forwarded_write(const struct mqtt_props *props, uint8_t *ret_bytes)
 {
-    struct mqtt_props handed_on = *props;
-    handed_on.present &= HANDED_ON;
+    struct view left = props->section;
+    struct view bytes;
     struct pen p = {.at = ret_bytes};
-    mqtt_section_write_bare(&p, &handed_on);
+    while (mqtt_span_next(&left, HANDED_ON, &bytes)) {
+        pen_raw(&p, bytes);
+    }
 }
 
 static size_t section_len(const struct mqtt_forward *m)

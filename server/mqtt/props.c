@@ -65,7 +65,7 @@ static void value_skip(struct wire *w, enum kind kind)
     }
 }
 
-bool mqtt_span_next(struct view *left, enum mqtt_prop want, struct view *ret_bytes)
+bool mqtt_span_next(struct view *left, uint32_t want, struct view *ret_bytes)
 {
     if (left->len == 0) {
         return false;
@@ -81,7 +81,7 @@ bool mqtt_span_next(struct view *left, enum mqtt_prop want, struct view *ret_byt
         if (wire_err(&w) != ERR_OK) {
             break;
         }
-        if (row == (unsigned)want) {
+        if ((want >> row & 1u) != 0) {
             *ret_bytes = view_of(start, (size_t)(w.at - start));
             *left = view_of(w.at, wire_left(&w));
             return true;
@@ -100,7 +100,7 @@ struct mqtt_user_iter mqtt_user_iter(const struct mqtt_props *props)
 bool mqtt_user_next(struct mqtt_user_iter *it, struct view *ret_name, struct view *ret_value)
 {
     struct view bytes;
-    if (!mqtt_span_next(&it->left, MQTT_PROP_USER, &bytes)) {
+    if (!mqtt_span_next(&it->left, 1u << MQTT_PROP_USER, &bytes)) {
         return false;
     }
     struct wire w = wire_init(view_skip(bytes, 1));
@@ -136,7 +136,7 @@ struct mqtt_subscription_id_iter mqtt_subscription_id_iter(const struct mqtt_pro
 bool mqtt_subscription_id_next(struct mqtt_subscription_id_iter *it, uint32_t *ret_id)
 {
     struct view bytes;
-    if (!mqtt_span_next(&it->left, MQTT_PROP_SUBSCRIPTION_ID, &bytes)) {
+    if (!mqtt_span_next(&it->left, 1u << MQTT_PROP_SUBSCRIPTION_ID, &bytes)) {
         return false;
     }
     struct wire w = wire_init(view_skip(bytes, 1));

@@ -25,8 +25,8 @@ const char *mqtt_reason_words(uint8_t code)
 #define AUTH     MQTT_IN(MQTT_AUTH)
 
 /* By code: the packets in which a client, and those in which a server, may send it. Tables 3-1, 3-4
- * to 3-8 and 3-10, 3-13. One step aside: 0x00 in DISCONNECT is listed for clients only, but servers
- * in the field send it, and it harms nobody. */
+ * to 3-8 and 3-10, 3-13. Two steps aside, which harm nobody: 0x10 is listed for servers only, but
+ * suites answer with it; so is 0x00 in DISCONNECT for clients, but servers in the field send it. */
 static const struct {
     uint16_t client;
     uint16_t server;
@@ -36,7 +36,7 @@ static const struct {
     [MQTT_GRANTED_QOS_1] = {0, SUBACK},
     [MQTT_GRANTED_QOS_2] = {0, SUBACK},
     [MQTT_DISCONNECT_WITH_WILL] = {BYE, 0},
-    [MQTT_NO_MATCHING_SUBSCRIBERS] = {0, PUBACKS},
+    [MQTT_NO_MATCHING_SUBSCRIBERS] = {PUBACKS, PUBACKS},
     [MQTT_NO_SUBSCRIPTION_EXISTED] = {0, UNSUBACK},
     [MQTT_CONTINUE_AUTHENTICATION] = {AUTH, AUTH},
     [MQTT_RE_AUTHENTICATE] = {AUTH, 0},

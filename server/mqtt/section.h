@@ -34,9 +34,9 @@ extern const struct mqtt_prop_rule mqtt_prop_rules[MQTT_PROP_COUNT];
 
 /* The row of the property with this id on the wire. */
 bool mqtt_prop_find(uint8_t id, unsigned *ret_row);
-/* The bytes, id included, of the next property `want` in a span that was checked when it was made.
- */
-bool mqtt_span_next(struct view *left, enum mqtt_prop want, struct view *ret_bytes);
+/* The bytes, id included, of the next property of the set `want` (bits as in `present`) in a span
+ * that was checked when it was made. */
+bool mqtt_span_next(struct view *left, uint32_t want, struct view *ret_bytes);
 /* What one property demands of another. */
 NODISCARD enum err mqtt_props_check_together(enum mqtt_type type, const struct mqtt_props *props);
 
@@ -55,8 +55,6 @@ NODISCARD enum err mqtt_section_measure(enum mqtt_version version, enum mqtt_typ
                                         struct section *ret_section);
 /* Writes ret_section->size bytes. */
 void mqtt_section_write(struct pen *p, const struct section *s, const struct mqtt_props *props);
-/* Without the length: ret_section->len bytes. */
-void mqtt_section_write_bare(struct pen *p, const struct mqtt_props *props);
 
 /* SUBSCRIBE, SUBACK and their opposites: packet id, properties, a list. In suback.c. */
 NODISCARD enum err mqtt_list_encode(struct buf *out, enum mqtt_type type, enum mqtt_version version,

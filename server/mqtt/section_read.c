@@ -18,9 +18,6 @@ static bool sender_allowed(enum mqtt_prop prop, enum mqtt_type type, enum mqtt_s
     if (type == MQTT_DISCONNECT && prop == MQTT_PROP_SESSION_EXPIRY) {
         return sender == MQTT_FROM_CLIENT; /* [MQTT-3.14.2-2] */
     }
-    if (type == MQTT_DISCONNECT && prop == MQTT_PROP_SERVER_REFERENCE) {
-        return sender == MQTT_FROM_SERVER; /* 3.14.2.2.5 */
-    }
     return true;
 }
 
@@ -137,11 +134,11 @@ static enum err read_all(struct view section, enum mqtt_type type, const struct 
         if ((props->present >> row & 1u) != 0 && (repeatable >> row & 1u) == 0) {
             return ERR_PROTOCOL;
         }
-        if (!sender_allowed((enum mqtt_prop)row, type, from->sender)) {
-            return ERR_PROTOCOL;
-        }
         props->present |= 1u << row;
         read_value(&w, start, &from->limits, &user_bytes, &mqtt_prop_rules[row], props);
+        if (!sender_allowed((enum mqtt_prop)row, type, from->sender)) {
+            wire_fail(&w, ERR_PROTOCOL);
+        }
     }
     /* The section is complete, so a value that runs past its end is a lie, not a short read. */
     return wire_err(&w) == ERR_SHORT ? ERR_MALFORMED : wire_err(&w);
@@ -169,5 +166,7 @@ void mqtt_section_read(struct wire *w, enum mqtt_type type, const struct mqtt_so
     }
     if (e != ERR_OK) {
         wire_fail(w, e);
+        return;
     }
+    props->section = section;
 }

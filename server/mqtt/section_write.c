@@ -6,12 +6,12 @@ static void load(const struct mqtt_props *props, const struct mqtt_prop_rule *ru
     memcpy(ret_value, (const uint8_t *)props + rule->offset, len);
 }
 
-static size_t span_size(struct view span, enum mqtt_prop want, uint32_t *ret_count)
+static size_t span_size(struct view span, unsigned row, uint32_t *ret_count)
 {
     struct view bytes;
     size_t size = 0;
     uint32_t count = 0;
-    while (mqtt_span_next(&span, want, &bytes)) {
+    while (mqtt_span_next(&span, 1u << row, &bytes)) {
         size += bytes.len;
         count++;
     }
@@ -49,10 +49,10 @@ static enum err measure_value(unsigned row, enum mqtt_type type, const struct mq
     uint32_t count = 0;
     switch ((enum kind)rule->kind) {
     case KIND_PAIR:
-        *ret_size = span_size(props->user, MQTT_PROP_USER, &count);
+        *ret_size = span_size(props->user, row, &count);
         return ERR_OK;
     case KIND_VARINT:
-        *ret_size = span_size(props->subscription_ids, MQTT_PROP_SUBSCRIPTION_ID, &count);
+        *ret_size = span_size(props->subscription_ids, row, &count);
         return count > 1 && type != MQTT_PUBLISH ? ERR_PROTOCOL : ERR_OK;
     case KIND_TEXT:
     case KIND_TOPIC:
@@ -98,10 +98,10 @@ enum err mqtt_section_measure(enum mqtt_version version, enum mqtt_type type,
     return mqtt_props_check_together(type, props);
 }
 
-static void write_span(struct pen *p, struct view span, enum mqtt_prop want)
+static void write_span(struct pen *p, struct view span, unsigned row)
 {
     struct view bytes;
-    while (mqtt_span_next(&span, want, &bytes)) {
+    while (mqtt_span_next(&span, 1u << row, &bytes)) {
         pen_raw(p, bytes);
     }
 }
@@ -110,8 +110,7 @@ static void write_value(struct pen *p, unsigned row, const struct mqtt_props *pr
 {
     const struct mqtt_prop_rule *rule = &mqtt_prop_rules[row];
     if (rule->kind == KIND_PAIR || rule->kind == KIND_VARINT) {
-        write_span(p, rule->kind == KIND_PAIR ? props->user : props->subscription_ids,
-                   (enum mqtt_prop)row);
+        write_span(p, rule->kind == KIND_PAIR ? props->user : props->subscription_ids, row);
         return;
     }
     uint8_t byte = 0;
@@ -145,20 +144,13 @@ static void write_value(struct pen *p, unsigned row, const struct mqtt_props *pr
     }
 }
 
-void mqtt_section_write_bare(struct pen *p, const struct mqtt_props *props)
-{
-    for (unsigned left = props->present; left != 0; left &= left - 1) {
-        write_value(p, (unsigned)__builtin_ctz(left), props);
-    }
-}
-
 void mqtt_section_write(struct pen *p, const struct section *s, const struct mqtt_props *props)
 {
     if (s->size == 0) {
         return;
     }
     pen_varint(p, (uint32_t)s->len);
-    if (s->len > 0) {
-        mqtt_section_write_bare(p, props);
+    for (unsigned left = props->present; left != 0; left &= left - 1) {
+        write_value(p, (unsigned)__builtin_ctz(left), props);
     }
 }

@@ -33,7 +33,10 @@ static enum err check_filter(struct view filter)
     if (!utf8_valid_mqtt(filter)) {
         return ERR_UTF8;
     }
-    return mqtt_filter_valid(filter) ? ERR_OK : ERR_MALFORMED;
+    if (mqtt_filter_valid(filter)) {
+        return ERR_OK;
+    }
+    return view_starts(filter, VIEW("$share/")) ? ERR_PROTOCOL : ERR_MALFORMED; /* 4.8.2 */
 }
 
 static enum err check_entry(const struct mqtt_subscription *s, uint8_t options,

@@ -3,23 +3,21 @@
 #include "mqtt/field.h"
 
 /* Eight bytes at a time: does a word hold a byte that needs a closer look? */
-#define LOW_BITS  0x0101010101010101ULL
-#define HIGH_BITS 0x8080808080808080ULL
-
-static inline uint64_t zero_bytes(uint64_t word)
+static inline uint64_t has_char(uint64_t word, char c)
 {
-    return (word - LOW_BITS) & ~word & HIGH_BITS;
+    const uint64_t low = 0x0101010101010101ULL;
+    uint64_t zero = word ^ low * (uint8_t)c;
+    return (zero - low) & ~zero & low * 0x80;
 }
 
 static inline uint64_t suspects(const uint8_t *at)
 {
     uint64_t word;
     memcpy(&word, at, sizeof(word));
-    return (word & HIGH_BITS) | zero_bytes(word) | zero_bytes(word ^ LOW_BITS * '+') |
-           zero_bytes(word ^ LOW_BITS * '#');
+    return utf8_suspects(word) | has_char(word, '+') | has_char(word, '#');
 }
 
-/* Only ASCII, and neither NUL nor a wildcard: nearly every topic of nearly every device. */
+/* Only printable ASCII, and no wildcard: nearly every topic of nearly every device. */
 static inline bool plain_ascii(struct view v)
 {
     const uint8_t *at = v.data;
@@ -33,7 +31,7 @@ static inline bool plain_ascii(struct view v)
         return (found | suspects(v.data + v.len - 8)) == 0;
     }
     for (; left > 0; at++, left--) {
-        if (*at == 0 || *at >= 0x80 || *at == '+' || *at == '#') {
+        if (*at < 0x20 || *at >= 0x7F || *at == '+' || *at == '#') {
             return false;
         }
     }

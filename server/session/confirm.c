@@ -73,6 +73,15 @@ static enum packet_end received(struct session *s, struct outgoing *o)
     return PACKET_TAKEN;
 }
 
+/* Is it what the protocol has next for o [MQTT-4.3.2-4, -4.3.3-8, -4.3.3-11]? A PUBREC may come
+ * again. What is about to be sent again may also be answered by what the client said before. */
+static bool is_next(const struct outgoing *o, enum mqtt_type type)
+{
+    return o == NULL || o->again ||
+           (o->sent_qos == 1 ? type == MQTT_PUBACK
+                             : type == MQTT_PUBREC || (type == MQTT_PUBCOMP && o->received));
+}
+
 /* A PUBREC for what is not under way is answered all the same: the client waits. */
 static enum packet_end pubrec(struct session *s, const struct mqtt_ack *m, struct outgoing *o)
 {
@@ -105,6 +114,9 @@ enum packet_end confirm_received(struct session *s, const struct mqtt_frame *f)
         return packet_refused(s, packet_close_for(e), mqtt_type_words(f->type));
     }
     struct outgoing *o = find_under_way(s->kept, m.packet_id);
+    if (!is_next(o, f->type)) {
+        return packet_refused(s, SESSION_CLOSE_PROTOCOL, mqtt_type_words(f->type));
+    }
     if (f->type == MQTT_PUBREC) {
         enum packet_end end = pubrec(s, &m, o);
         if (end != PACKET_TAKEN) {

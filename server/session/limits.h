@@ -12,7 +12,8 @@
 
 struct session_limits {
     struct mqtt_limits mqtt;
-    int64_t keep_alive_max_us; /* longer ones, and none, are set to this */
+    int64_t keep_alive_max_us;     /* longer ones, and none, are set to this */
+    int64_t session_expiry_max_us; /* of 5.0; longer ones are set to this */
     uint32_t packet_max, packet_max_before_auth;
     uint32_t send_max; /* bytes that may wait on the connection */
     uint32_t client_id_max;
@@ -22,7 +23,6 @@ struct session_limits {
     uint16_t aliases_max;     /* of the client */
     uint16_t receive_maximum;
     uint16_t window_311, window_5; /* QoS 1 and 2 under way to a client, whatever it allows */
-    bool control_characters;       /* in a client identifier */
 };
 
 struct session_limits session_limits_of_devices(const struct conf *conf);

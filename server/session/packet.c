@@ -62,7 +62,7 @@ static enum packet_end disconnect_received(struct session *s, const struct mqtt_
             return packet_refused(s, SESSION_CLOSE_PROTOCOL, /* section 3.14.2.2.2 */
                                   "session expiry");
         }
-        int64_t max_us = s->home->all->conf->session_expiry_max_us;
+        int64_t max_us = s->limits->session_expiry_max_us;
         int64_t wanted_us = m.props.session_expiry_s * CLOCK_SECOND_US;
         s->kept->expiry_us = wanted_us > max_us ? max_us : wanted_us;
     }
@@ -78,9 +78,6 @@ static enum packet_end disconnect_received(struct session *s, const struct mqtt_
 
 static enum packet_end packet_received(struct session *s, const struct mqtt_frame *f)
 {
-    if (!session_accepts((enum session_state)s->state, f->type)) {
-        return packet_refused(s, SESSION_CLOSE_PROTOCOL, mqtt_type_words(f->type));
-    }
     switch (f->type) {
     case MQTT_CONNECT:
         return connect_received(s, f);
@@ -108,7 +105,7 @@ static enum packet_end packet_received(struct session *s, const struct mqtt_fram
     case MQTT_AUTH:
         break;
     }
-    CHECK(false); /* session_accepts() has no such packet */
+    CHECK(false); /* session_accepts() let it pass */
     return PACKET_ENDED;
 }
 
@@ -171,9 +168,11 @@ static enum packet_end frame_refused(struct session *s, enum err e, struct view 
 static size_t take_packet(struct session *s, struct view bytes)
 {
     struct mqtt_frame f;
-    /* The first packet is a CONNECT or nothing [MQTT-3.1.0-1]; one byte is enough to see it. */
-    if (s->state == SESSION_WAITING && bytes.data[0] != MQTT_CONNECT << 4) {
-        session_end(s, SESSION_CLOSE_PROTOCOL, "first packet is not CONNECT");
+    /* What may not come now is refused by its first byte, whatever its flags and length say; of
+     * a client that is no CONNECT yet not a byte more is kept [MQTT-3.1.0-1]. */
+    unsigned type = bytes.data[0] >> 4;
+    if (!session_accepts((enum session_state)s->state, type)) {
+        session_end(s, SESSION_CLOSE_PROTOCOL, mqtt_type_words((enum mqtt_type)type));
         return SIZE_MAX;
     }
     enum err e = mqtt_frame(bytes, packet_limit(s), &f);

@@ -94,7 +94,9 @@ bool publish_acknowledge(struct session *s, const struct ack *a)
         session_end(s, SESSION_CLOSE_TOPIC_DENIED, NULL); /* [MQTT-3.3.5-2] of 3.1.1 */
         return false;
     }
-    if (answer.verdict == VERDICT_STORED || !v5) {
+    /* That nobody subscribed may be said (0x10); a PUBREC is not the end yet, and says it not. */
+    bool last = a->type == MQTT_PUBACK || answer.reason >= MQTT_UNSPECIFIED_ERROR;
+    if (answer.verdict == VERDICT_STORED || !v5 || !last) {
         (void)!mqtt_ack_encode_plain(session_out(s), (enum mqtt_type)a->type, a->packet_id);
     } else {
         say_reason(s, a, answer.reason);
@@ -240,8 +242,10 @@ enum packet_end publish_received(struct session *s, const struct mqtt_frame *f)
     if (e != ERR_OK) {
         return packet_refused(s, packet_close_for(e), "PUBLISH");
     }
-    if (mqtt_has(&m.props, MQTT_PROP_TOPIC_ALIAS) && alias_in_resolve(s, &m) != ERR_OK) {
-        return packet_refused(s, SESSION_CLOSE_TOPIC_ALIAS, NULL);
+    e = mqtt_has(&m.props, MQTT_PROP_TOPIC_ALIAS) ? alias_in_resolve(s, &m) : ERR_OK;
+    if (e != ERR_OK) { /* section 3.3.2.3.4: 0x94 is for one that is too large */
+        return packet_refused(
+            s, e == ERR_NOT_FOUND ? SESSION_CLOSE_PROTOCOL : SESSION_CLOSE_TOPIC_ALIAS, "alias");
     }
     return m.qos > 0 ? publish_acked(s, &m, (uint32_t)f->total) : publish_plain(s, &m);
 }

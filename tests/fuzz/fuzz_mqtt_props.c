@@ -166,8 +166,7 @@ static enum mqtt_reason read_item(struct view *left, struct item *it)
 
 static bool wrong_sender(uint8_t id, char type, bool from_server)
 {
-    return (type == 'P' && id == 11 && !from_server) || (type == 'D' && id == 17 && from_server) ||
-           (type == 'D' && id == 28 && !from_server);
+    return (type == 'P' && id == 11 && !from_server) || (type == 'D' && id == 17 && from_server);
 }
 
 static bool naive_has(const struct naive *n, uint8_t id)
@@ -191,7 +190,7 @@ static enum mqtt_reason naive_walk(struct view section, char type, bool from_ser
             return MQTT_MALFORMED_PACKET;
         }
         bool repeats = row->kind == 'p' || (row->kind == 'v' && type == 'P');
-        if ((naive_has(n, row->id) && !repeats) || wrong_sender(row->id, type, from_server)) {
+        if (naive_has(n, row->id) && !repeats) {
             return MQTT_PROTOCOL_ERROR;
         }
         n->too_many = n->count == ITEMS_MAX;
@@ -202,6 +201,9 @@ static enum mqtt_reason naive_walk(struct view section, char type, bool from_ser
         *it = (struct item){.row = row};
         section = view_skip(section, 1);
         enum mqtt_reason reason = read_item(&section, it);
+        if (reason == MQTT_SUCCESS && wrong_sender(row->id, type, from_server)) {
+            reason = MQTT_PROTOCOL_ERROR;
+        }
         if (reason != MQTT_SUCCESS) {
             return reason;
         }

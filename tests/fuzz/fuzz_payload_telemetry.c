@@ -39,7 +39,7 @@ static uint64_t check_value(const struct payload_ctx *ctx, struct view body,
     CHECK(v->number - v->number == 0); /* finite */
     if (v->kind == VALUE_TEXT) {
         CHECK(v->text.data != NULL && v->text.len <= ctx->limits->text_max);
-        CHECK(utf8_valid_mqtt(v->text));
+        CHECK(utf8_valid_text(v->text));
         if (!lies_in(v->text, body)) {
             CHECK(memchr(body.data, '\\', body.len) != NULL); /* only escapes are copied */
         }

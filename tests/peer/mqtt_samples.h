@@ -27,7 +27,7 @@ static const struct mqtt_sample mqtt_samples[] = {
     {"smallest CONNECT of 5.0", MQTT_50, 'c', true, 0, "10 { <MQTT> 05 02 003c { } <> }"},
     {"CONNECT 5.0 with everything", MQTT_50, 'c', true, 0,
      "10 { <MQTT> 05 ee ffff"
-     " { 11 00000e10 15 <SCRAM> 16 <xy> 17 01 19 00 21 0014 22 000a 26 <k> <v> 27 00010000 } <dev>"
+     " { 11 00000e10 22 000a 15 <SCRAM> 16 <xy> 17 01 19 00 26 <k> <v> 27 00010000 21 0014 } <dev>"
      " { 01 01 02 0000003c 03 <text> 08 <re/ply> 09 <id> 18 00000005 26 <a> <b> 26 <a> <c> }"
      " <gone> <bye> <user> <secret> }"},
     {"5.0 allows a password alone", MQTT_50, 'c', true, 0,
@@ -39,8 +39,8 @@ static const struct mqtt_sample mqtt_samples[] = {
     {"CONNACK 3.1.1, not authorised", MQTT_311, 's', true, 0, "20 { 00 05 }"},
     {"CONNACK 5.0", MQTT_50, 's', true, 0, "20 { 00 00 { } }"},
     {"CONNACK 5.0 with everything", MQTT_50, 's', true, 0,
-     "20 { 01 00 { 11 00000e10 12 <auto-1> 13 003c 15 <m> 16 <d> 1a <info> 1c <other> 1f <why>"
-     " 21 0064 22 0010 24 01 25 00 26 <k> <v> 27 00040000 28 01 29 01 2a 00 } }"},
+     "20 { 01 00 { 11 00000e10 13 003c 22 0010 12 <auto-1> 15 <m> 16 <d> 1a <info> 1c <other>"
+     " 1f <why> 24 01 25 00 26 <k> <v> 27 00040000 21 0064 28 01 29 01 2a 00 } }"},
     {"CONNACK 5.0, banned", MQTT_50, 's', true, 0, "20 { 00 8a { } }"},
 
     {"PUBLISH QoS 0, empty", MQTT_311, 'c', true, 0, "30 { <a> }"},

@@ -539,6 +539,36 @@ def pubrec_error(p):
     p.lasting("a", clean=True).disconnect()
 
 
+@scenario("MQTT-4.3.2-4, -4.3.3-8, -4.3.3-11: an answer out of turn ends the connection, and the message comes again")
+def out_of_turn(p):
+    b = p.peer("b")
+    for qos, answer in ((1, 0x50), (1, 0x70), (2, 0x40), (2, 0x70)):
+        who = f"a{qos}{answer:x}"
+        a = p.lasting(who, clean=True)
+        a.subscribe((p.topic(who), qos))
+        b.publish(p.topic(who), b"x", qos=qos)
+        a.send(packet(answer, struct.pack(">H", a.message(acknowledge=False)["id"])))
+        same(a.ended(), 0x82 if p.version == 5 else None)
+        m = p.lasting(who).message()
+        same((m["payload"], m["qos"], m["dup"]), (b"x", qos, True))
+        p.lasting(who, clean=True).disconnect()
+
+
+@scenario("3.2.2.3: what the open listener announces, byte by byte", (5,))
+def announced(p):
+    a = p.peer("a", keep=60)
+    same(a.props, {"alias_maximum": 10, "receive_maximum": 20})
+    same(list(a.props), ["alias_maximum", "receive_maximum"], "the order")
+
+
+@scenario("2.1.2: what a client may not send is a protocol error whatever its flags and its length", (5,))
+def not_of_a_client(p):
+    for first in (0x00, 0x0F, 0x21, 0x90, 0xB8, 0xD1, 0xF1):
+        a = p.peer("a")
+        a.send(bytes([first]))
+        same(a.ended(), 0x82, hex(first))
+
+
 # ---------------------------------------------------------------------------------------------------------------------------------
 
 

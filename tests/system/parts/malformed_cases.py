@@ -141,7 +141,7 @@ def property_cases():
         name = NAMES[owner]
         for number, (good, owners) in PROPERTIES.items():
             if owner not in owners:
-                allowed = {(0x0B, PUBLISH): {MALFORMED, PROTOCOL}, (0x1C, DISCONNECT): {MALFORMED, PROTOCOL, CLOSED}}.get((number, owner), {MALFORMED})
+                allowed = {(0x0B, PUBLISH): {MALFORMED, PROTOCOL}, (0x1C, DISCONNECT): {CLOSED}}.get((number, owner), {MALFORMED})
                 case(f"property {number:#04x} in {name}", "2.2.2.2", 5, carrying(owner, good), allowed, first)
                 continue
             if number != 0x26:
@@ -280,13 +280,15 @@ def connect_cases():
 BAD_TEXT = (
     ("a byte that begins nothing", b"a\xff"), ("a lone continuation", b"\x80"), ("a sequence that ends too early", b"\xe2\x82"),
     ("an overlong slash", b"\xc0\xaf"), ("an overlong NUL", b"\xc0\x80"), ("a surrogate", b"\xed\xa0\x80"), ("beyond Unicode", b"\xf4\x90\x80\x80"),
-    ("NUL", b"a\0b"),
+    ("NUL", b"a\0b"), ("a control character", b"a\x01b"), ("DEL", b"a\x7f"), ("a control character of two bytes", b"\xc2\x9f"),
+    ("a non-character", b"\xef\xbf\xbf"),
 )
 
 
 def text_cases():
     for words, bad in BAD_TEXT:
-        clause = "MQTT-1.5.4-2 (3.1.1: 1.5.3-2)" if words == "NUL" else "MQTT-1.5.4-1 (3.1.1: 1.5.3-1)"
+        clause = {"NUL": "MQTT-1.5.4-2 (3.1.1: 1.5.3-2)", "a control character": "1.5.4", "DEL": "1.5.4", "a control character of two bytes": "1.5.4",
+                  "a non-character": "1.5.4"}.get(words, "MQTT-1.5.4-1 (3.1.1: 1.5.3-1)")
         both(f"{words} in a client identifier", clause, lambda v, b=bad: connect(v, client_id=b), {MALFORMED, 0x85}, True)
         both(f"{words} in a user name", clause, lambda v, b=bad: connect(v, flags=0x82, payload=text(b)), {MALFORMED}, True)
         both(f"{words} in the will's topic", clause, lambda v, b=bad: connect(v, flags=0x06, payload=props(v) + text(b) + text(b"p")), {MALFORMED}, True)

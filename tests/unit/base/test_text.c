@@ -111,6 +111,28 @@ Test(utf8, the_place_of_a_bad_byte_does_not_matter)
     cr_expect_not(utf8_valid_mqtt(VIEW("a\0b")));
     cr_expect(utf8_valid_mqtt(VIEW("\xc3\xa9")));
     cr_expect_not(utf8_valid_mqtt(VIEW("\xe9")));
+    cr_expect(utf8_valid_text(VIEW("a\tb\n")));
+    cr_expect_not(utf8_valid_text(VIEW("a\0b")));
+    cr_expect_not(utf8_valid_text(VIEW("\xe9")));
+}
+
+/* Section 1.5.4, code point by code point, at every place of a word. */
+Test(utf8, what_mqtt_refuses)
+{
+    for (uint32_t code = 0; code <= 0x10FFFF; code++) {
+        if (code == 0xD800) {
+            code = 0xE000; /* surrogates have no encoding */
+        }
+        bool control = code < 0x20 || (code >= 0x7F && code <= 0x9F);
+        bool non_character = (code >= 0xFDD0 && code <= 0xFDEF) || (code & 0xFFFE) == 0xFFFE;
+        uint8_t text[24];
+        size_t at = code % 20;
+        memset(text, 'a', sizeof(text));
+        (void)utf8_put(code, text + at);
+        cr_assert_eq(utf8_valid_mqtt(view_of(text, sizeof(text))), !control && !non_character,
+                     "U+%04X", code);
+        cr_assert_eq(utf8_valid_text(view_of(text, sizeof(text))), code != 0, "U+%04X", code);
+    }
 }
 
 Test(utf8, put_writes_what_valid_accepts)

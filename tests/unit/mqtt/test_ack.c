@@ -12,7 +12,6 @@ Test(ack, refusals)
         {"a reason of DISCONNECT", MQTT_50, 'c', ERR_PROTOCOL, "40 { 0001 81 }"},
         {"0x92 is not for PUBACK", MQTT_50, 'c', ERR_PROTOCOL, "40 { 0001 92 }"},
         {"0x80 is not for PUBREL", MQTT_50, 'c', ERR_PROTOCOL, "62 { 0001 80 }"},
-        {"no matching subscribers from a client", MQTT_50, 'c', ERR_PROTOCOL, "40 { 0001 10 }"},
         {"section is longer than the packet", MQTT_50, 'c', ERR_SHORT, "40 { 0001 00 05 }"},
         {"after the section", MQTT_50, 'c', ERR_MALFORMED, "40 { 0001 00 { } 00 }"},
         {"a property of PUBLISH", MQTT_50, 'c', ERR_MALFORMED, "40 { 0001 00 { 23 0001 } }"},

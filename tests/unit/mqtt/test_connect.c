@@ -119,8 +119,8 @@ Test(connect, a_refused_connect_is_answered_in_its_own_version)
         enum mqtt_version version;
     } rows[] = {
         {"<MQTT> 04 03", MQTT_311}, {"<MQTT> 05 03", MQTT_50},
-        {"<MQTT> 06", MQTT_50},     {"<MQTT> 84", MQTT_311},
-        {"<MQTT> 85", MQTT_50},     {"<MQTT> 03", MQTT_311},
+        {"<MQTT> 06", MQTT_311},    {"<MQTT> 84", MQTT_311},
+        {"<MQTT> 85", MQTT_311},    {"<MQTT> 03", MQTT_311},
         {"<MQIsdp> 03", MQTT_311},  {"<MQIsdp> 83", MQTT_311},
         {"<MQTT>", MQTT_311},       {"", MQTT_311},
         {"0004 'MQ'", MQTT_311},

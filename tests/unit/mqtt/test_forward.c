@@ -27,9 +27,10 @@ Test(forward, only_what_belongs_to_the_message_is_handed_on)
         {"nothing", "30 { <a> { } 'x' }", ""},
         {"alias and expiry are the publisher's", "30 { <a> { 02 00000010 23 0001 01 01 } 'x' }",
          "01 01"},
-        {"all five, pairs in their order",
-         "30 { <a> { 26 <k> <2> 03 <text/plain> 26 <k> <1> 08 <re/ply> 09 <c> 01 00 26 <a> <> } }",
-         "01 00 03 <text/plain> 08 <re/ply> 09 <c> 26 <k> <2> 26 <k> <1> 26 <a> <>"},
+        {"all five, in their order",
+         "30 { <a> { 26 <k> <2> 03 <text/plain> 02 00000010 26 <k> <1> 08 <re/ply> 09 <c> 01 00"
+         " 23 0001 26 <a> <> } }",
+         "26 <k> <2> 03 <text/plain> 26 <k> <1> 08 <re/ply> 09 <c> 01 00 26 <a> <>"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct buf out = forwarded(rows[i].packet);

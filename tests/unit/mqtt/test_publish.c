@@ -89,8 +89,9 @@ Test(publish, a_suspect_byte_is_found_wherever_it_stands)
         enum err err;
     } suspects[] = {
         {'+', ERR_MALFORMED}, {'#', ERR_MALFORMED}, {0x00, ERR_UTF8}, {0x80, ERR_UTF8},
-        {0xFF, ERR_UTF8},     {0x01, ERR_OK},       {0x7F, ERR_OK},   {'"', ERR_OK},
-        {'$', ERR_OK},        {'*', ERR_OK},        {',', ERR_OK},
+        {0xFF, ERR_UTF8},     {0x01, ERR_UTF8},     {0x1F, ERR_UTF8}, {0x7F, ERR_UTF8},
+        {' ', ERR_OK},        {'~', ERR_OK},        {'"', ERR_OK},    {'$', ERR_OK},
+        {'*', ERR_OK},        {',', ERR_OK},
     };
     const struct mqtt_source from = support_source(MQTT_311, 'c');
     for (size_t len = 1; len <= 40; len++) {

@@ -7,8 +7,8 @@ static const struct {
     const char *both, *server_only, *client_only;
 } tables[] = {
     {MQTT_CONNACK, "", "00 80 81 82 83 84 85 86 87 88 89 8a 8c 90 95 97 99 9a 9b 9c 9d 9f", ""},
-    {MQTT_PUBACK, "00 80 83 87 90 91 97 99", "10", ""},
-    {MQTT_PUBREC, "00 80 83 87 90 91 97 99", "10", ""},
+    {MQTT_PUBACK, "00 10 80 83 87 90 91 97 99", "", ""},
+    {MQTT_PUBREC, "00 10 80 83 87 90 91 97 99", "", ""},
     {MQTT_PUBREL, "00 92", "", ""},
     {MQTT_PUBCOMP, "00 92", "", ""},
     {MQTT_SUBACK, "", "00 01 02 80 83 87 8f 91 97 9e a1 a2", ""},

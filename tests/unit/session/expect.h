@@ -39,6 +39,6 @@ static inline struct rig_conn *connected(struct rig *r, const char *connect, con
 #define CONNECT_5     "10 { <MQTT> 05 82 003c { } <c1> <token-d1> }"
 #define CONNECT_5KEPT "10 { <MQTT> 05 80 003c { 11 00000e10 } <c1> <token-d1> }"
 #define CONNACK_311   "20 02 00 00"
-#define TERMS_5       "21 0004  22 0010  27 00001000"
+#define TERMS_5       "22 0010  27 00001000  21 0004"
 #define CONNACK_5     "20 { 00 00 { " TERMS_5 " } }"
 #define TELEMETRY     "<v1/devices/me/telemetry>"

@@ -43,9 +43,6 @@ Test(deliver, each_qos_ends_with_its_own_acknowledgement)
     EXPECT_EVENTS(r, "delivered 2 ok");
     deliver(r, ref_of(c), 3, "v1/devices/me/rpc/request/3", 2, 0);
     EXPECT_OUT(c, "34 { <v1/devices/me/rpc/request/3> ffff '{}' }");
-    rig_send(c, "40 02 ffff"); /* PUBACK is no answer to QoS 2 */
-    rig_send(c, "70 02 ffff"); /* nor is PUBCOMP before PUBREC */
-    EXPECT_EVENTS(r, "");
     rig_send(c, "50 02 ffff");
     EXPECT_OUT(c, "62 02 ffff");
     rig_send(c, "50 02 ffff");
@@ -135,6 +132,42 @@ Test(deliver, the_queue_is_bounded_and_says_so)
     deliver(r, ref_of(c), 777, "v1/devices/me/rpc/request/1", 1, 0);
     EXPECT_EVENTS(r, "delivered 777 queue is full");
     rig_free(r);
+}
+
+/* [MQTT-4.3.2-4, -4.3.3-8, -4.3.3-11]: an answer that belongs to another QoS, or to a later step.
+ */
+Test(deliver, an_answer_out_of_turn_ends_the_connection_and_not_the_command)
+{
+    static const struct {
+        int qos;
+        const char *answer;
+    } rows[] = {{1, "50 02 ffff"},
+                {1, "70 02 ffff"},
+                {2, "40 02 ffff"},
+                {2, "70 02 ffff"},
+                {2, "50 02 ffff 40 02 ffff"}};
+    for (size_t i = 0; i < 2 * COUNT_OF(rows); i++) {
+        size_t row = i / 2;
+        bool v5 = i % 2 != 0;
+        struct rig *r = rig_new();
+        struct rig_conn *c = subscribed(r, v5);
+        deliver(r, ref_of(c), 1, "v1/devices/me/rpc/request/1", rows[row].qos, 0);
+        buf_clear(&c->out);
+        rig_send(c, rows[row].answer);
+        if (row == 4) {
+            buf_cut(&c->out, mqtt_bytes_of("62 02 ffff").len);
+        }
+        EXPECT_OUT(c, v5 ? "e0 01 82" : "");
+        EXPECT_CLOSED(c);
+        (void)rig_events(r);
+        struct rig_conn *again = rig_dial(r, 0, NULL);
+        rig_send(again, CONNECT_5KEPT);
+        buf_cut(&again->out, mqtt_bytes_of(CONNACK_5).len);
+        EXPECT_OUT(again, row == 4   ? "62 02 ffff"
+                          : row >= 2 ? "3c { <v1/devices/me/rpc/request/1> ffff 00 '{}' }"
+                                     : "3a { <v1/devices/me/rpc/request/1> ffff 00 '{}' }");
+        rig_free(r);
+    }
 }
 
 Test(deliver, what_was_under_way_is_sent_again_in_order_with_dup)

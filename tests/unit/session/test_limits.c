@@ -77,8 +77,12 @@ Test(limits, every_terms_of_the_open_listener_are_the_protocols)
 {
     struct rig *r = router_new();
     struct rig_conn *c = rig_dial_on(r, 0, NULL, true);
-    rig_send(c, "10 { <MQTT> 05 02 0000 { } 0002 4101 }"); /* keep alive off, control character */
+    rig_send(c, "10 { <MQTT> 05 02 0000 { } <c1> }"); /* keep alive off */
     EXPECT_OUT(c, "20 { 00 00 { 13 003c " TERMS_OPEN " } }");
+    struct rig_conn *kept = rig_dial_on(r, 0, NULL, true);
+    rig_send(kept, "10 { <MQTT> 05 02 003c { 11 ffffffff } <c2> }");
+    EXPECT_OUT(kept, "20 { 00 00 { " TERMS_OPEN " } }");
+    (void)rig_events(r);
     rig_turn(r, 89 * SEC);
     EXPECT_OPEN(c);
     rig_send(c, "82 { 0001 00 <1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/#> 02"

@@ -47,7 +47,8 @@ Test(state, every_packet_in_every_state_has_one_answer)
         {"DISCONNECT", "e0 00", "e0 00", NULL, NULL, 0},
         {"DISCONNECT with reserved flags", "e1 00", "e1 00", NULL, NULL, 0x81},
         {"AUTH", "f0 00", "f0 00", NULL, NULL, 0x82},
-        {"type 0", "00 00", "00 00", NULL, NULL, 0x81},
+        {"type 0", "00 00", "00 00", NULL, NULL, 0x82},
+        {"AUTH with reserved flags", "f1 00", "f1 00", NULL, NULL, 0x82},
         {"packet id 0", "32 { " TELEMETRY " 0000 'x' }", "32 { " TELEMETRY " 0000 00 'x' }", NULL,
          NULL, 0x82},
     };
