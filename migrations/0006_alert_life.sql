@@ -52,7 +52,7 @@ CREATE TABLE outbox (
     created_at timestamptz NOT NULL DEFAULT now(),
     ended_at   timestamptz
 );
-CREATE INDEX outbox_open ON outbox (channel, next_at) WHERE state IN ('queued', 'sending');
+CREATE INDEX outbox_open ON outbox (channel, id) WHERE state IN ('queued', 'sending');
 CREATE INDEX outbox_alert ON outbox (alert_id, channel);
 CREATE INDEX outbox_told ON outbox (channel, judged_at) WHERE state IN ('queued', 'sending', 'sent', 'failed');
 CREATE INDEX outbox_digest ON outbox (digest_id) WHERE digest_id IS NOT NULL;

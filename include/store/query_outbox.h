@@ -47,7 +47,7 @@ NODISCARD enum err store_outbox_end(struct db *db, int64_t id, const char *state
 /* Open alerts that were told on a channel so long ago and that nobody acknowledged: to another one;
  * and when they end, that one is told. */
 NODISCARD enum err store_outbox_escalate(struct db *db, const char *channel, const char *to,
-                                         int64_t after_us, int64_t *ret_rows);
+                                         int64_t after_us);
 /* What ended more than so many days ago; at most 10,000 rows. */
 NODISCARD enum err store_outbox_clean(struct db *db, int64_t days);
 /* All channels: definition, secret. */

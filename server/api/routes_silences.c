@@ -18,6 +18,24 @@ static bool may_change(struct api_request *r)
     return true;
 }
 
+static void announced(struct api_op *op)
+{
+    api_request_finish(op->arg); /* it is stored and audited, whatever became of the event */
+}
+
+/* The answer, which is also an event for the streams and the alert log. */
+static void answer_and_announce(struct api_request *r, struct db_result *row, unsigned status,
+                                const char *event)
+{
+    api_answer_row(r, row, status);
+    if (!r->failed) {
+        r->op.kind = API_OP_NOTE;
+        r->op.method = event;
+        r->op.body = buf_view(&r->out);
+        api_submit(r, announced);
+    }
+}
+
 void api_handle_silences_list(struct api_request *r, struct db *db)
 {
     static const struct api_cursor start = {.a = INT64_MAX};
@@ -76,7 +94,7 @@ void api_handle_silences_create(struct api_request *r, struct db *db)
         return;
     }
     api_header(r, "Location", "/v1/silences/%lld", (long long)db_get_int(row, 0, 1));
-    api_answer_row(r, row, MHD_HTTP_CREATED);
+    answer_and_announce(r, row, MHD_HTTP_CREATED, "silence.created");
 }
 
 void api_handle_silence_get(struct api_request *r, struct db *db)
@@ -114,6 +132,6 @@ void api_handle_silence_end(struct api_request *r, struct db *db)
     } else if (e != ERR_OK) {
         api_fail_err(r, e, "silence");
     } else {
-        api_answer_row(r, row, MHD_HTTP_OK);
+        answer_and_announce(r, row, MHD_HTTP_OK, "silence.ended");
     }
 }

@@ -39,6 +39,7 @@ void delivery_free(struct delivery *d)
     buf_fini(&d->payload);
     db_result_free(d->row);
     d->sender->in_flight--;
+    d->sender->served = true;
     sender_drop(d->sender);
     free(d);
 }

@@ -29,6 +29,7 @@ struct sender {
     struct channel *channel;
     uint32_t holds;
     uint32_t in_flight; /* of this snapshot */
+    bool served;        /* a delivery ended: there may be a next one */
 };
 
 enum outcome { OUTCOME_SENT, OUTCOME_RETRY, OUTCOME_FAILED };
@@ -71,7 +72,7 @@ struct notify {
     struct lock lock;
     struct delivery *answered; /* by other threads; under the lock */
     atomic_bool stopping, woken, reload;
-    int64_t turn_at_us, clean_at_us;
+    int64_t turn_at_us, escalate_at_us, clean_at_us;
     char host[256]; /* this machine's name */
 };
 

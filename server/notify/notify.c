@@ -121,15 +121,13 @@ static enum err serve_channel(struct notify *n, const struct db_result *r, int r
     return send_due(n, s);
 }
 
-static enum err escalate(struct notify *n, bool *ret_more)
+static enum err escalate(struct notify *n)
 {
     enum err e = ERR_OK;
     LIST_FOREACH (at, &n->senders) {
         const struct channel *c = CONTAINER_OF(at, struct sender, link)->channel;
-        int64_t rows = 0;
         if (e == ERR_OK && c->escalate_to != NULL && c->enabled) {
-            e = store_outbox_escalate(n->db, c->name, c->escalate_to, c->escalate_after_us, &rows);
-            *ret_more = *ret_more || rows > 0;
+            e = store_outbox_escalate(n->db, c->name, c->escalate_to, c->escalate_after_us);
         }
     }
     return e;
@@ -144,20 +142,16 @@ static enum err clean(struct notify *n)
     return store_outbox_clean(n->db, n->conf->history_days);
 }
 
-static enum err turn(struct notify *n)
+/* What waits in all channels, and what has become due: once a second, and when woken. */
+static enum err look(struct notify *n)
 {
     struct db_result *r = NULL;
-    bool more = false;
-    enum err e = deliveries_mark(n);
-    n->turn_at_us = clock_mono_us() + TURN_US;
-    if (e == ERR_OK && atomic_exchange(&n->reload, false)) {
-        e = senders_load(n);
-        if (e != ERR_OK) {
-            atomic_store(&n->reload, true);
-        }
-    }
-    if (e == ERR_OK) {
-        e = escalate(n, &more);
+    int64_t now_us = clock_mono_us();
+    enum err e = ERR_OK;
+    n->turn_at_us = now_us + TURN_US;
+    if (now_us >= n->escalate_at_us) {
+        n->escalate_at_us = now_us + TURN_US;
+        e = escalate(n);
     }
     if (e == ERR_OK) {
         e = store_outbox_due(n->db, &r);
@@ -167,6 +161,36 @@ static enum err turn(struct notify *n)
     }
     db_result_free(r);
     return e == ERR_OK ? clean(n) : e;
+}
+
+/* Where a delivery ended the next one starts, without a look at everything. */
+static enum err go_on(struct notify *n)
+{
+    enum err e = ERR_OK;
+    LIST_FOREACH (at, &n->senders) {
+        struct sender *s = CONTAINER_OF(at, struct sender, link);
+        if (e == ERR_OK && s->served && s->channel->enabled) {
+            s->served = false;
+            e = send_due(n, s);
+        }
+    }
+    return e;
+}
+
+static enum err turn(struct notify *n, bool woken)
+{
+    enum err e = deliveries_mark(n);
+    if (e == ERR_OK && atomic_exchange(&n->reload, false)) {
+        e = senders_load(n);
+        if (e != ERR_OK) {
+            atomic_store(&n->reload, true);
+        }
+    }
+    if (e == ERR_OK) {
+        e = go_on(n);
+    }
+    bool look_now = woken || clock_mono_us() >= n->turn_at_us;
+    return e == ERR_OK && look_now ? look(n) : e;
 }
 
 /* ---- the thread ---- */
@@ -218,6 +242,7 @@ static bool connected(struct notify *n)
         return false;
     }
     n->away = false;
+    n->turn_at_us = 0;
     atomic_store(&n->reload, true);
     return true;
 }
@@ -229,7 +254,7 @@ static void work(struct notify *n)
     deliveries_reap(n);
     bool due = woken || !list_empty(&n->ended) || clock_mono_us() >= n->turn_at_us;
     if (due && connected(n)) {
-        enum err e = turn(n);
+        enum err e = turn(n, woken);
         if (e != ERR_OK && e != ERR_DB_DOWN) {
             LOG(LOG_WARN, "notifications_not_served", LOG_S("error", err_words(e)),
                 LOG_S("detail", db_error(n->db)), LOG_S("next", "trying again in a second"));
@@ -255,7 +280,7 @@ static void notify_run(struct mail *m)
             (void)curl_multi_poll(n->multi, NULL, 0, wait_ms, NULL);
         }
     }
-    if (connected(n)) {
+    if (n->db != NULL && db_alive(n->db)) {
         deliveries_collect(n);
         if (deliveries_mark(n) != ERR_OK) {
             LOG(LOG_WARN, "notifications_not_marked",

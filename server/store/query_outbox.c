@@ -166,8 +166,7 @@ enum err store_outbox_end(struct db *db, int64_t id, const char *state, int64_t 
                    &p, NULL);
 }
 
-enum err store_outbox_escalate(struct db *db, const char *channel, const char *to, int64_t after_us,
-                               int64_t *ret_rows)
+enum err store_outbox_escalate(struct db *db, const char *channel, const char *to, int64_t after_us)
 {
     struct db_params p = {0};
     db_text(&p, channel);
@@ -196,7 +195,7 @@ enum err store_outbox_escalate(struct db *db, const char *channel, const char *t
         " AND NOT EXISTS (SELECT 1 FROM outbox t WHERE t.key ="
         " 'alert/' || o.alert_id || '/resolved/' || $2)"
         " ON CONFLICT (key) DO NOTHING",
-        &p, ret_rows);
+        &p, NULL);
 }
 
 enum err store_outbox_clean(struct db *db, int64_t days)

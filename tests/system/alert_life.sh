@@ -68,6 +68,7 @@ put p-3 temperature 11
 told p-3 ops "firing suppressed maintenance"
 expect "a silence has an end" "$(status_of POST /v1/silences '{"comment":"for ever"}')" 422
 expect "and a comment" "$(status_of POST /v1/silences '{"expires_in":"1h"}')" 422
+expect "silences are events" "$(sql "SELECT string_agg(kind, ' ' ORDER BY id) FROM events WHERE kind LIKE 'silence.%'")" "silence.created silence.ended silence.created"
 expect "those in force" "$(api GET '/v1/silences?active=true' | jq -c '[.items[] | [.owner, .comment]]')" '[["test","weekly service"]]'
 
 # --- inhibition: the gateway's own alert of the rule, and another alert that a silence names ------------------------------

@@ -27,10 +27,12 @@ count_of() { sql "SELECT count(*) FROM outbox WHERE $1"; }
 count_is() { [[ $(count_of "$1") == "$2" ]]; }
 count_reaches() { (($(count_of "$1") >= $2)); }
 
+window=$([[ ${SIGNALBOX_FULL:-} == 1 ]] && echo 8s || echo 2s)
+
 # --- each kind --------------------------------------------------------------------------------------------------------
 hook='"kind":"webhook","secret":"a secret of 20 bytes","config"'
 channel "{\"name\":\"hook\",$hook:{\"url\":\"http://127.0.0.1:$web/hook\"}}"
-channel "{\"name\":\"mail\",\"kind\":\"email\",\"digest_window\":\"2s\",\"config\":{\"url\":\"smtp://127.0.0.1:$mail\",\"tls\":false,
+channel "{\"name\":\"mail\",\"kind\":\"email\",\"digest_window\":\"$window\",\"config\":{\"url\":\"smtp://127.0.0.1:$mail\",\"tls\":false,
     \"from\":\"sb@example.com\",\"to\":[\"ops@example.com\",\"nobody@example.com\"]}}"
 channel "{\"name\":\"udp\",\"kind\":\"syslog\",\"config\":{\"url\":\"udp://127.0.0.1:$udp\",\"facility\":\"local1\"}}"
 channel "{\"name\":\"tcp\",\"kind\":\"syslog\",\"config\":{\"url\":\"tcp://127.0.0.1:$tcp\"}}"
@@ -102,7 +104,7 @@ expect "all signed" "$(received http 'select(.path == "/slow" and (.good | not))
 storm=$([[ ${SIGNALBOX_FULL:-} == 1 ]] && echo 10000 || echo 1000)
 etag=$(api_call GET /v1/rules/high "" -o /dev/null -D - | awk 'tolower($1) == "etag:" { print $2 }' | tr -d '\r')
 api_call DELETE /v1/rules/high "" --fail-with-body -H "If-Match: $etag"
-channel "{\"name\":\"storm\",\"digest_window\":\"4s\",$hook:{\"url\":\"http://127.0.0.1:$web/storm\"}}"
+channel "{\"name\":\"storm\",\"digest_window\":\"$window\",$hook:{\"url\":\"http://127.0.0.1:$web/storm\"}}"
 api POST /v1/rules '{"name":"gone","select":"type=generic","when":"x > 20","severity":"critical","actions":[{"notify":"storm"},{"notify":"mail"}]}' >/dev/null
 for ((at = 1; at <= storm; at += 2000)); do
     publish "$gateway" "$(children "$at" $((at + 1999 < storm ? at + 1999 : storm)) 21)" v1/gateway/telemetry

@@ -571,6 +571,80 @@ def alerts(api, device, rule, with_core):
         problem("no core, no acknowledgement", ack, 503)
 
 
+def alert_life(api, device, rule, with_core):
+    id_ = every(api, f"/v1/alerts?rule={rule}&device={device}&state=firing")[0]["id"]
+    life = f"/v1/alerts/{id_}/"
+    for verb, body, pointer in (("comment", {}, "/comment"), ("comment", {"comment": ""}, "/comment"), ("assign", {}, "/to"), ("assign", {"to": 5}, "/to"),
+                                ("shelve", {}, "/until"), ("shelve", {"for": "5 minutes"}, "/for"), ("shelve", {"for": "400d"}, "/for"),
+                                ("shelve", {"until": "yesterday"}, "/until"), ("unshelve", {"why": "x"}, "/why")):
+        problem(f"{verb} with {body}", api.call("POST", life + verb, body), 422, pointer)
+        problem(f"{verb} of no alert", api.call("POST", f"/v1/alerts/4611686018427387904/{verb}", body), 404)
+    if not with_core:
+        problem("without the core nothing is done", api.call("POST", life + "comment", {"comment": "x"}), 503)
+        return
+    got = api.call("POST", life + "assign", {"to": "ann", "comment": "yours"})
+    check("assigned", got.status == 200 and got.json["assigned_to"] == "ann", got)
+    check("assigned to nobody", api.call("POST", life + "assign", {"to": None}).json["assigned_to"] is None)
+    got = api.call("POST", life + "shelve", {"for": "10m"})
+    check("shelved", got.status == 200 and got.json["shelved_by"] and got.json["shelved_until"], got)
+    check("unshelved", api.call("POST", life + "unshelve").json["shelved_until"] is None)
+    kinds = [e["kind"] for e in api.call("POST", life + "comment", {"comment": "seen"}).json["events"]]
+    check("the history has it all", kinds[-5:] == ["assigned", "assigned", "shelved", "unshelved", "comment"], kinds)
+
+
+def channels(api):
+    name, secret = "ops-" + RUN, "a secret of this run " + RUN
+    body = {"name": name, "kind": "webhook", "config": {"url": "https://hooks.example.com/x"}, "secret": secret}
+    for wrong, pointer in (({"kind": "pigeon"}, "/kind"), ({"secret": None}, "/secret"), ({"secret": 5}, "/secret"), ({"config": {"url": "gopher://x/"}}, "/config/url"),
+                           ({"digest_window": 5}, "/digest_window"), ({"colour": "red"}, "/colour"), ({"name": "a b"}, "/name")):
+        problem(f"channel with {wrong}", api.call("POST", "/v1/channels", {**body, **wrong}), 422, pointer)
+    made = api.call("POST", "/v1/channels", body)
+    path = "/v1/channels/" + name
+    if not check("channel made", made.status == 201 and made.headers["Location"] == path and made.json["secret_set"] is True, made):
+        return
+    problem("a second one", api.call("POST", "/v1/channels", body), 409)
+    read = api.call("GET", path)
+    check("read without its secret", read.json["config"] == body["config"] and "secret" not in read.json and secret not in str(read), read)
+    check("listed", name in [c["name"] for c in every(api, "/v1/channels?limit=1")])
+    problem("put without If-Match", api.call("PUT", path, body), 428)
+    problem("put of another version", api.call("PUT", path, body, {"If-Match": '"999"'}), 412)
+    problem("put of another name", api.call("PUT", path, {**body, "name": "x"}, {"If-Match": read.headers["ETag"]}), 422, "/name")
+    back = {k: v for k, v in read.json.items()}
+    put = api.call("PUT", path, {**back, "enabled": False}, {"If-Match": read.headers["ETag"]})
+    check("what was read can be put back; the secret stays", put.status == 200 and put.json["secret_set"] is True and put.json["enabled"] is False, put)
+    test = api.call("POST", path + "/test")
+    check("test is taken", test.status == 202 and test.json["event"] == "test", test)
+    seen = api.call("GET", f"/v1/notifications/{test.json['id']}")
+    check("and has its row", seen.status == 200 and seen.json["channel"] == name and "history" in seen.json, seen)
+    check("listed by channel", [n["id"] for n in every(api, "/v1/notifications?channel=" + name)] == [test.json["id"]])
+    check("none of another state", every(api, f"/v1/notifications?channel={name}&state=digested") == [])
+    problem("no notification", api.call("GET", "/v1/notifications/4611686018427387904"), 404)
+    problem("alert is a number", api.call("GET", "/v1/notifications?alert=x"), 404)
+    problem("no channel to test", api.call("POST", "/v1/channels/none/test"), 404)
+    problem("deleted without If-Match", api.call("DELETE", path), 428)
+    check("deleted", api.call("DELETE", path, headers={"If-Match": put.headers["ETag"]}).status == 204)
+    problem("gone", api.call("GET", path), 404)
+
+
+def silences(api):
+    for wrong, pointer in (({}, "/expires_at"), ({"expires_in": "1h", "comment": None}, "/comment"), ({"expires_in": "1h", "select": "a=="}, "/select"),
+                           ({"expires_at": "2001-01-01T00:00:00Z", "starts_at": "2000-12-31T00:00:00Z"}, "/expires_at"),
+                           ({"expires_in": "1h", "while": {"rule": "r", "on": "x"}}, "/while/on"), ({"expires_in": "1h", "every": "1d"}, "/window")):
+        problem(f"silence with {wrong}", api.call("POST", "/v1/silences", {"comment": "c", **wrong}), 422, pointer)
+    made = api.call("POST", "/v1/silences", {"select": "site=" + RUN, "severity": ["minor"], "expires_in": "1h", "comment": "run " + RUN})
+    if not check("silence made", made.status == 201 and made.json["owner"] and made.json["expires_at"] and "expires_in" not in made.json, made):
+        return
+    path = made.headers["Location"]
+    check("silence read", api.call("GET", path).json == made.json)
+    check("in force", made.json["id"] in [s["id"] for s in every(api, "/v1/silences?active=true&limit=1")])
+    problem("active is a boolean", api.call("GET", "/v1/silences?active=1"), 400)
+    ended = api.call("DELETE", path)
+    check("ended", ended.status == 200 and ended.json["ended_by"], ended)
+    problem("ended once", api.call("DELETE", path), 409)
+    check("no longer in force, but kept", made.json["id"] not in [s["id"] for s in every(api, "/v1/silences?active=true")] and api.call("GET", path).status == 200)
+    problem("no silence", api.call("DELETE", "/v1/silences/4611686018427387904"), 404)
+
+
 def commands(api, device, with_core):
     path = f"/v1/devices/{device}/commands"
     made = api.call("POST", path, {"method": "stop", "params": {"hard": True, "x": 0.1}, "expires_in": "60s"}, {"Idempotency-Key": "k-" + RUN})
@@ -789,6 +863,10 @@ def limited_tokens(api, sql, harness_restart, device):
     check("local sees its alerts", api.call("GET", "/v1/alerts", token=local).json["items"] != [])
     problem("local sees no alert of others", api.call("GET", f"/v1/devices/i-9-{RUN}/latest", token=local), 404)
     problem("local cannot write geofences", api.call("POST", "/v1/geofences", {}, token=local), 403)
+    problem("local cannot silence", api.call("POST", "/v1/silences", {}, token=local), 403)
+    problem("local cannot change channels", api.call("POST", "/v1/channels", {}, token=local), 403)
+    check("local sees notifications of its devices only", all(n["device"] == device for n in api.call("GET", "/v1/notifications", token=local).json["items"]))
+    problem("reader sees no channels", api.call("GET", "/v1/channels", token=reader), 403)
     problem("local cannot write rules", api.call("POST", "/v1/rules", {}, token=local), 403)
     problem("local cannot make others", api.call("POST", "/v1/devices", {"name": "o-" + RUN, "labels": {"site": "x"}}, token=local), 403)
     problem("local cannot move its device out", api.call("PATCH", "/v1/devices/" + device, {"labels": {"site": "x"}}, token=local), 403)
@@ -862,6 +940,9 @@ def run(api, sql, harness):
     if not with_core:
         alerts_by_sql(sql, device, rule)
     alerts(api, device, rule, with_core)
+    alert_life(api, device, rule, with_core)
+    channels(api)
+    silences(api)
     commands(api, device, with_core)
     if with_core:
         streams_with_core(api, device)
