@@ -187,7 +187,7 @@ def brute_force(api):
 
 def types(api):
     name = "motor-" + RUN
-    doc = {"name": name, "metrics": {"temperature": {"unit": "degC", "min": -50, "max": 150, "baseline_samples": 300, "missing": [511]}, "rpm": {}, "mode": {}, "on": {}},
+    doc = {"name": name, "metrics": {"temperature": {"unit": "degC", "min": -50, "max": 150, "baseline_samples": 300, "missing": [511]}, "rpm": {"modulus": 100000}, "mode": {}, "on": {}},
            "commands": ["stop", {"name": "start"}], "topics": {"publish": ["a/b"], "subscribe": ["c/+"]}, "auto_register": False}
     made = api.call("POST", "/v1/device-types", doc)
     check("type made", made.status == 201 and made.json["metrics"]["temperature"]["missing"] == [511], made)
@@ -209,7 +209,7 @@ def types(api):
                             ({"metrics": {"a": {"min": 2, "max": 1}}}, "/metrics/a/min"), ({"metrics": {"a/b~c": {"x": 1}}}, "/metrics/a~1b~0c/x"),
                             ({"metrics": []}, "/metrics"), ({"commands": [7]}, "/commands/0"), ({"commands": [{"nam": "x"}]}, "/commands/0/nam"),
                             ({"topics": {"publish": [""]}}, "/topics/publish"), ({"colour": 1}, "/colour"), ({"auto_register": "no"}, "/auto_register"),
-                            ({"metrics": {"a": {"missing": ["x"]}}}, "/metrics/a/missing"), ({"name": "a b"}, "/name"), ({"name": None}, "/name")):
+                            ({"metrics": {"a": {"missing": ["x"]}}}, "/metrics/a/missing"), ({"metrics": {"a": {"modulus": 0}}}, "/metrics/a/modulus"), ({"name": "a b"}, "/name"), ({"name": None}, "/name")):
         problem(f"type with {change}", api.call("POST", "/v1/device-types", {"name": "other-" + RUN, **change}), 422, pointer)
     problem("type without name", api.call("POST", "/v1/device-types", {}), 422, "/name")
     names = [t["name"] for t in every(api, "/v1/device-types?limit=1")]

@@ -95,7 +95,7 @@ static const char types_and_devices[] =
     "INSERT INTO device_types (name, definition) VALUES ('motor', '{\"metrics\":{"
     "\"temperature\":{\"unit\":\"degC\",\"min\":-50,\"max\":150.5,\"baseline_samples\":300,"
     "\"missing\":[511,-1e3]},"
-    "\"rpm\":{}},\"commands\":[\"stop\",{\"name\":\"start\"}],"
+    "\"rpm\":{\"modulus\":1e5}},\"commands\":[\"stop\",{\"name\":\"start\"}],"
     "\"topics\":{\"publish\":[\"a/+\",\"b\"],\"subscribe\":[\"c/#\"]}}'),"
     "('odd', '{\"metrics\":[1,2],\"commands\":{\"x\":1},\"topics\":7}');"
     "INSERT INTO devices (name, type_id, labels, attributes) SELECT 'gw-1', id, '{}', '{}' FROM "
@@ -125,6 +125,8 @@ Test(catalog, types_come_with_their_metrics_commands_and_topics_and_odd_shapes_d
     cr_expect_eq(m->baseline_samples, 300);
     cr_assert_eq(m->missing_count, 2);
     cr_expect(m->missing[0] == 511 && m->missing[1] == -1000);
+    cr_expect_eq(t->metrics[0].modulus, 100000);
+    cr_expect_eq(m->modulus, 0);
     cr_expect_not(t->metrics[0].has_min);
     cr_expect_str_eq(t->metrics[0].unit, "");
     cr_assert_eq(t->command_count, 2);
