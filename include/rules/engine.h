@@ -15,6 +15,9 @@
  *
  * Threads: one.
  *
+ * Time: what happens without a sample (a window runs empty) happens at its own instant, whether the
+ * next sample or engine_advance() shows that it has passed.
+ *
  * Restart: engine_save() gives the state of a snapshot that no later sample can change.
  * engine_restore() takes it back, once and before anything else; engine_restore_alert() tells what
  * was reported; the caller then feeds the stored samples from engine_history_from() on, in order of
@@ -50,15 +53,20 @@ enum engine_event_kind {
     ENGINE_CORRECTED, /* an alert already reported has these times and this value now; it may be
                          open again (resolved_at_us CLOCK_NONE) */
     ENGINE_RETRACTED, /* an alert already reported never was */
+    ENGINE_SEVERITY,  /* an open alert is more or less severe now */
 };
 
 struct engine_event {
     struct engine_event *next;
     enum engine_event_kind kind;
-    int32_t rule_id;
+    int32_t rule_id, rule_version;
     struct rule *rule; /* held by the engine */
     int64_t alert_id;
     int64_t since_us, fired_at_us, resolved_at_us; /* event time; CLOCK_NONE where not yet */
+    enum severity severity, worst;                 /* now, or at its end; and the worst it was at */
+    int64_t severity_at_us;                        /* since when it has this severity */
+    bool late;    /* shown by a sample that only `late: correct` takes: nothing is
+                     done about an alert that was over already */
     double value; /* left side of the first comparison of `when`, at the sample that fired; NaN:
                      none */
     struct view summary; /* rendered at the sample that fired; empty: as reported before, or none */
@@ -85,6 +93,15 @@ void engine_free(struct engine *e);
 NODISCARD enum engine_verdict engine_feed(struct engine *e, const struct sample *s, int64_t seq,
                                           struct engine_out *out);
 void engine_run(struct engine *e, struct engine_out *out); /* all that was gathered */
+/* Time passed without a sample: all that happens with time alone up to and with this instant
+ * happens, and the `for` of rules that wait is over where nothing came for as long (see
+ * server/rules/timers.c). For the clock of a device: newest event time plus what has passed since.
+ * An instant that has passed already changes nothing. Save the state together with the events. */
+void engine_advance(struct engine *e, int64_t event_time_us, struct engine_out *out);
+/* Before this instant engine_advance() does nothing; at it, perhaps. It becomes exact with
+ * engine_advance(), and earlier at most with a sample. CLOCK_NONE: there is nothing to wait for. */
+int64_t engine_next_due(const struct engine *e);
+int64_t engine_clock_us(const struct engine *e); /* newest instant advanced to; CLOCK_NONE: none */
 /* Would this sample make the next engine_run() roll back? */
 bool engine_reaches_back(const struct engine *e, const struct sample *s);
 int64_t engine_watermark_us(const struct engine *e); /* CLOCK_NONE before the first sample */

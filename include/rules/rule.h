@@ -39,7 +39,8 @@ struct rule_env {
     struct fence *(*find_fence)(void *arg, struct view name); /* held; NULL: unknown. May be NULL */
 };
 
-enum rule_mode { RULE_ACTIVE, RULE_DISABLED };
+/* Shadow: alerts as of an active rule, but kept apart, and nothing is done about them. */
+enum rule_mode { RULE_ACTIVE, RULE_SHADOW, RULE_DISABLED };
 enum rule_action_kind { RULE_ACTION_COMMAND, RULE_ACTION_NOTIFY, RULE_ACTION_WORK_ORDER };
 enum rule_target { RULE_TARGET_SELF, RULE_TARGET_DEVICE, RULE_TARGET_SELECT, RULE_TARGET_GATEWAY };
 
@@ -64,8 +65,9 @@ void rule_drop(struct rule *r);
 
 const char *rule_name(const struct rule *r);
 enum rule_mode rule_mode(const struct rule *r);
-enum severity rule_severity(const struct rule *r);
-int64_t rule_lateness_us(const struct rule *r);
+enum severity rule_severity(const struct rule *r); /* the worst of its severities */
+int64_t rule_lateness_us(const struct rule *r);    /* beyond it samples correct, or are ignored */
+int64_t rule_correct_us(const struct rule *r);     /* beyond it they are ignored */
 bool rule_selects(const struct rule *r, const struct device *d);
 /* What every selected device has: this label, or `type` or `name`, with one of these values. */
 struct rule_pin {

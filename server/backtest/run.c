@@ -275,6 +275,7 @@ static enum err take_event(struct backtest_device *d, const struct engine_event 
         }
         return ERR_OK;
     case ENGINE_PENDING:
+    case ENGINE_SEVERITY:
         break;
     }
     return ERR_OK;

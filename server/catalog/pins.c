@@ -145,7 +145,7 @@ static enum err look_under(const struct catalog *c, struct view key, const struc
     enum err e = ERR_OK;
     for (uint32_t i = 0; list != NULL && e == ERR_OK && i < list->count; i++) {
         const struct engine_rule *r = &list->items[i];
-        if (rule_mode(r->rule) == RULE_ACTIVE && rule_selects(r->rule, d)) {
+        if (rule_mode(r->rule) != RULE_DISABLED && rule_selects(r->rule, d)) {
             e = found_add(f, r);
         }
     }

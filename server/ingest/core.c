@@ -330,6 +330,7 @@ static void core_tick(void *arg)
 {
     struct ingest *in = arg;
     command_book_tick(in->book, clock_mono_us());
+    core_timers_tick(in);
     spooling_tick(in);
     core_feed(in);
 }
@@ -456,6 +457,9 @@ enum err ingest_restore(struct ingest *in, struct db *db)
     if (e == ERR_OK) {
         e = core_partitions_restore(in, db);
     }
+    if (e == ERR_OK) {
+        e = core_timers_restore(in, db);
+    }
     return e == ERR_OK ? command_book_restore(in->book, db) : e;
 }
 
@@ -477,6 +481,7 @@ static void core_stop(struct mail *m)
     loop_timer_stop(in->tick);
     loop_timer_stop(in->slow_tick);
     core_order_stop(in);
+    core_timers_stop(in);
     if (!spooling_holds_batches(in)) {
         core_flush_due(in, true);
         core_ship(in);
@@ -528,6 +533,7 @@ void ingest_free(struct ingest *in)
         free(cb);
     }
     core_order_fini(in);
+    core_timers_fini(in);
     map_fini(&in->children);
     map_fini(&in->shapes);
     in->stopping = true;

@@ -37,6 +37,8 @@ struct core_device *core_device(struct ingest *in, int32_t id, bool create)
     CHECK(cd != NULL);
     cd->id = id;
     cd->watermark_us = CLOCK_NONE;
+    cd->timer_watermark_us = CLOCK_NONE;
+    cd->clock_us = CLOCK_NONE;
     cd->last_seen_us = CLOCK_NONE;
     cd->parked_last = &cd->parked;
     in->devices[id] = cd;
@@ -118,7 +120,7 @@ static void gone_done(struct mail *m)
     struct gone_job *g = CONTAINER_OF(m, struct gone_job, back);
     for (int i = 0; g->alerts != NULL && i < db_rows(g->alerts); i++) {
         core_orphan_alert(g->in, g->device_id, db_get_int(g->alerts, i, 0), g->in->tick_wall_us,
-                          "the device was deleted");
+                          "the device was deleted", view_eq_str(db_get_view(g->alerts, i, 1), "t"));
     }
     db_result_free(g->alerts);
     free(g);
@@ -130,7 +132,7 @@ static void gone_work(struct store_job *job, struct db *db)
     struct db_params p = {0};
     db_int(&p, g->device_id);
     if (db == NULL ||
-        db_query(db, "SELECT id FROM alerts WHERE device_id = $1 AND state = 'firing'", &p,
+        db_query(db, "SELECT id, shadow FROM alerts WHERE device_id = $1 AND state = 'firing'", &p,
                  &g->alerts) != ERR_OK) {
         g->alerts = NULL;
     }
@@ -141,6 +143,7 @@ static void gone_work(struct store_job *job, struct db *db)
 /* Its session is closed, but what it sent before wants an answer. */
 void core_device_gone(struct ingest *in, struct core_device *cd)
 {
+    core_timer_forget(in, cd);
     struct ingest_message *m = cd->parked;
     cd->parked = NULL;
     cd->parked_last = &cd->parked;
@@ -207,6 +210,7 @@ void core_message(struct ingest *in, struct ingest_message *m)
     }
     device_message(in, cd, m);
     core_order_run(in, cd);
+    core_timer_heard(in, cd);
 }
 
 bool core_parked_serve(struct ingest *in, struct core_device *cd, uint32_t samples)
@@ -222,6 +226,7 @@ bool core_parked_serve(struct ingest *in, struct core_device *cd, uint32_t sampl
         device_message(in, cd, m);
     }
     core_order_run(in, cd);
+    core_timer_heard(in, cd);
     return cd->parked == NULL || cd->state != CORE_DEVICE_READY;
 }
 
@@ -230,6 +235,9 @@ void core_loaded(struct ingest *in, struct core_device *cd)
     cd->state = CORE_DEVICE_READY;
     if (cd->reload) {
         core_device_reload(in, cd); /* something changed while it was loading */
+    }
+    if (cd->state == CORE_DEVICE_READY) {
+        core_timer_loaded(in, cd);
     }
     (void)core_parked_serve(in, cd, UINT32_MAX);
 }
@@ -280,6 +288,7 @@ void core_device_quiet(struct ingest *in)
         at = at->next;
         if (cd->last_batch <= in->committed_batch) {
             list_remove(&cd->draining);
+            core_timer_gone(in, cd);
             device_forget_state(cd);
             cd->state = CORE_DEVICE_COLD;
             core_device_wake(in, cd);

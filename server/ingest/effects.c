@@ -28,6 +28,7 @@ static const struct {
     [ENGINE_RESOLVED] = {"alert.resolved", "resolved", "info", "resolved"},
     [ENGINE_CORRECTED] = {"alert.corrected", "corrected", "info", NULL},
     [ENGINE_RETRACTED] = {"alert.retracted", "retracted", "warn", "retracted"},
+    [ENGINE_SEVERITY] = {"alert.severity", "severity", "warn", "firing"},
 };
 
 static const char *effect_state(const struct engine_event *e)
@@ -36,11 +37,20 @@ static const char *effect_state(const struct engine_event *e)
     return state != NULL ? state : e->resolved_at_us == CLOCK_NONE ? "firing" : "resolved";
 }
 
+/* It is written down, and nothing else. */
+static bool effect_is_shadow(const struct engine_event *e)
+{
+    return rule_mode(e->rule) == RULE_SHADOW;
+}
+
 /* Event time of the transition. */
 static int64_t effect_time(const struct engine_event *e)
 {
     if (e->resolved_at_us != CLOCK_NONE) {
         return e->resolved_at_us;
+    }
+    if (e->kind == ENGINE_SEVERITY) {
+        return e->severity_at_us;
     }
     return e->fired_at_us != CLOCK_NONE ? e->fired_at_us : e->since_us;
 }
@@ -61,7 +71,7 @@ static void effect_announce(struct ingest *in, const struct core_device *cd,
     emit_json_key(&j, "device");
     emit_json_str(&j, cd->device->name);
     emit_json_key(&j, "severity");
-    emit_json_str(&j, severity_words(rule_severity(e->rule)));
+    emit_json_str(&j, severity_words(e->severity));
     emit_json_key(&j, "state");
     emit_json_str(&j, effect_state(e));
     emit_json_key(&j, "since");
@@ -74,12 +84,18 @@ static void effect_announce(struct ingest *in, const struct core_device *cd,
     emit_json_real(&j, e->value);
     emit_json_key(&j, "summary");
     emit_json_view(&j, e->summary);
+    if (effect_is_shadow(e)) {
+        emit_json_key(&j, "shadow");
+        emit_json_bool(&j, true);
+    }
     emit_json_close(&j, '}');
     CHECK(buf_err(&body) == ERR_OK);
     bool stored = e->kind != ENGINE_PENDING && e->kind != ENGINE_PENDING_RESET;
-    const char *level = e->kind == ENGINE_FIRED && rule_severity(e->rule) == SEVERITY_CRITICAL
-                            ? "error"
-                            : effect_words[e->kind].level;
+    bool worst =
+        (e->kind == ENGINE_FIRED || e->kind == ENGINE_SEVERITY) && e->severity == SEVERITY_CRITICAL;
+    const char *level = effect_is_shadow(e) ? "info"
+                        : worst             ? "error"
+                                            : effect_words[e->kind].level;
     core_event(in, effect_words[e->kind].event, level, cd->id, effect_time(e), buf_view(&body),
                stored);
     core_notice(in, cd, e, buf_view(&body));
@@ -105,15 +121,16 @@ static void effect_insert(struct ingest *in, const struct core_device *cd,
                           const struct engine_event *e)
 {
     struct batch *b = core_batch(in);
-    struct batch_op *op =
-        batch_op(b, "INSERT INTO alerts (id, rule_id, rule, device_id, severity, state, since, "
-                    "fired_at, resolved_at, value, summary,"
-                    " explain) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb)");
+    struct batch_op *op = batch_op(
+        b, "INSERT INTO alerts (id, rule_id, rule, device_id, severity, state, since, "
+           "fired_at, resolved_at, value, summary,"
+           " explain, severity_at, worst, shadow, rule_version) VALUES ($1, $2, $3, $4, $5,"
+           " $6, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15::boolean, $16)");
     batch_op_int(b, op, e->alert_id);
     batch_op_int(b, op, e->rule_id);
     batch_op_str(b, op, rule_name(e->rule));
     batch_op_int(b, op, cd->id);
-    batch_op_str(b, op, severity_words(rule_severity(e->rule)));
+    batch_op_str(b, op, severity_words(e->severity));
     batch_op_str(b, op, e->resolved_at_us == CLOCK_NONE ? "firing" : "resolved");
     batch_op_time(b, op, e->since_us);
     batch_op_time(b, op, e->fired_at_us);
@@ -125,6 +142,10 @@ static void effect_insert(struct ingest *in, const struct core_device *cd,
     } else {
         batch_op_str(b, op, NULL);
     }
+    batch_op_time(b, op, e->severity_at_us);
+    batch_op_str(b, op, severity_words(e->worst));
+    batch_op_str(b, op, effect_is_shadow(e) ? "true" : "false");
+    batch_op_int(b, op, e->rule_version);
 }
 
 static void effect_update(struct ingest *in, const struct engine_event *e)
@@ -132,7 +153,9 @@ static void effect_update(struct ingest *in, const struct engine_event *e)
     struct batch *b = core_batch(in);
     struct batch_op *op = batch_op(
         b, "UPDATE alerts SET state = $2, since = $3, fired_at = $4, resolved_at = $5, value = $6,"
-           " summary = coalesce(nullif($7, ''), summary)"
+           " summary = coalesce(nullif($7, ''), summary), severity = $8, severity_at = $9, worst = "
+           "$10,"
+           " explain = coalesce($11::jsonb, explain)"
            " WHERE id = $1");
     batch_op_int(b, op, e->alert_id);
     batch_op_str(b, op, effect_state(e));
@@ -141,6 +164,15 @@ static void effect_update(struct ingest *in, const struct engine_event *e)
     batch_op_time(b, op, e->resolved_at_us);
     batch_op_real(b, op, e->value);
     batch_op_text(b, op, e->summary);
+    batch_op_str(b, op, severity_words(e->severity));
+    batch_op_time(b, op, e->severity_at_us);
+    batch_op_str(b, op, severity_words(e->worst));
+    bool of_start = e->kind == ENGINE_CORRECTED && e->summary.len > 0; /* it fired otherwise */
+    if (of_start && e->explain.len > 0) {
+        batch_op_text(b, op, e->explain);
+    } else {
+        batch_op_str(b, op, NULL);
+    }
 }
 
 /* ---- actions ---- */
@@ -313,12 +345,16 @@ static void effect_run(struct ingest *in, const struct core_device *cd,
         effect_update(in, e);
         effect_history(in, e);
         break;
+    case ENGINE_SEVERITY:
+        effect_update(in, e);
+        effect_history(in, e);
+        break;
     case ENGINE_PENDING:
     case ENGINE_PENDING_RESET:
         break;
     }
     effect_announce(in, cd, e);
-    if (e->kind == ENGINE_FIRED) {
+    if (e->kind == ENGINE_FIRED && !e->late && !effect_is_shadow(e)) {
         effect_actions(in, cd, e);
     }
 }
@@ -334,7 +370,7 @@ void core_effects(struct ingest *in, struct core_device *cd, struct engine_out *
 
 /* An open alert that nothing drives any more. cause: words of ours. */
 void core_orphan_alert(struct ingest *in, int32_t device_id, int64_t alert_id,
-                       int64_t resolved_at_us, const char *cause)
+                       int64_t resolved_at_us, const char *cause, bool shadow)
 {
     struct batch *b = core_batch(in);
     struct batch_op *op =
@@ -347,10 +383,10 @@ void core_orphan_alert(struct ingest *in, int32_t device_id, int64_t alert_id,
     batch_op_int(b, op, alert_id);
     batch_op_time(b, op, resolved_at_us);
     batch_op_str(b, op, cause);
-    char body[160];
-    int len =
-        snprintf(body, sizeof(body), "{\"alert_id\":%lld,\"state\":\"resolved\",\"cause\":\"%s\"}",
-                 (long long)alert_id, cause);
+    char body[200];
+    int len = snprintf(body, sizeof(body),
+                       "{\"alert_id\":%lld,\"state\":\"resolved\",\"cause\":\"%s\"%s}",
+                       (long long)alert_id, cause, shadow ? ",\"shadow\":true" : "");
     core_event(in, "alert.resolved", "info", device_id, resolved_at_us, view_of(body, (size_t)len),
                true);
     core_notice_orphan(in, alert_id, resolved_at_us);

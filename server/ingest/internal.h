@@ -121,6 +121,11 @@ struct core_device {
     struct engine *engine; /* NULL: no rules */
     struct ingest_message *parked, **parked_last;
     int64_t watermark_us; /* newest event time, without samples flagged clock */
+    uint32_t timer;       /* place in the heap of timers.c, from 1; 0: not in it */
+    bool timer_stored;
+    int64_t timer_us;           /* when it is due, in listening time */
+    int64_t timer_watermark_us; /* the watermark it reckons with; CLOCK_NONE: none yet */
+    int64_t clock_us, heard_us; /* event time, and listening time when it was that */
     int64_t last_received_us;
     int64_t last_seen_us;
     struct core_latest *latest; /* sorted by metric */
@@ -174,6 +179,17 @@ struct order {
     struct arena arena; /* of one run's events */
 };
 
+/* See timers.c. */
+struct timers {
+    struct core_device **heap; /* by timer_us */
+    uint32_t count, cap;
+    bool listening;
+    int64_t listened_us; /* at the tick before, which was at tick_us */
+    int64_t tick_us;
+    int32_t *wake; /* devices to be loaded after the start */
+    uint32_t wake_count, wake_next;
+};
+
 struct partition_range {
     int64_t from_us, to_us;
 };
@@ -195,6 +211,7 @@ struct ingest {
     struct list dirty;
     struct list draining;
     struct order order;
+    struct timers timers;
     struct lock online_lock;
     struct map online; /* device id -> itself; for any thread, under the lock */
     struct map keys;   /* idempotency keys that may not be committed yet; see keys.c */
@@ -305,6 +322,8 @@ void core_order_fini(struct ingest *in);
 bool core_order_take(struct ingest *in, struct core_device *cd, const struct sample *s,
                      int64_t seq);
 void core_order_run(struct ingest *in, struct core_device *cd);
+/* The device's clock has come to this instant and nothing was heard. */
+void core_order_advance(struct ingest *in, struct core_device *cd, int64_t event_time_us);
 /* The message reaches back in time, or stands behind one that does: it is to be parked. */
 bool core_order_waits(struct ingest *in, struct core_device *cd, const struct ingest_message *m);
 void core_order_turn(struct ingest *in);
@@ -313,7 +332,18 @@ void core_order_stop(struct ingest *in); /* what waits in line is done */
 /* effects.c */
 void core_effects(struct ingest *in, struct core_device *cd, struct engine_out *out);
 void core_orphan_alert(struct ingest *in, int32_t device_id, int64_t alert_id,
-                       int64_t resolved_at_us, const char *cause);
+                       int64_t resolved_at_us, const char *cause, bool shadow);
+
+/* timers.c */
+void core_timer_heard(struct ingest *in, struct core_device *cd); /* its readings ran */
+void core_timer_loaded(struct ingest *in, struct core_device *cd);
+void core_timer_gone(struct ingest *in, struct core_device *cd);
+/* The device was deleted. */
+void core_timer_forget(struct ingest *in, struct core_device *cd);
+void core_timers_tick(struct ingest *in);
+void core_timers_stop(struct ingest *in); /* how long devices have been silent is kept */
+NODISCARD enum err core_timers_restore(struct ingest *in, struct db *db);
+void core_timers_fini(struct ingest *in);
 
 /* alert_life.c: what people do with alerts, and events of others; answered after the commit */
 void core_alert_life(struct ingest *in, struct api_op *op);

@@ -38,7 +38,11 @@ struct load {
     struct arena arena; /* events of the catching up, orphans */
     struct engine_out out;
     struct core_device filled; /* latest and recent are built here */
-    int64_t *orphans;
+    struct orphan {
+        int64_t alert_id;
+        int32_t rule_id;
+        bool shadow;
+    } * orphans; /* open alerts that nothing drives any more */
     uint32_t orphan_count;
     struct loop_timer *retry;
     int64_t next_alert_id; /* temporary: the core gives the real ones */
@@ -236,7 +240,9 @@ static enum err load_alerts(struct load *l, struct db *db, int64_t since_us)
         db,
         "SELECT id, rule_id, (extract(epoch FROM since) * 1000000)::bigint,"
         " (extract(epoch FROM fired_at) * 1000000)::bigint,"
-        " (extract(epoch FROM resolved_at) * 1000000)::bigint, value FROM alerts"
+        " (extract(epoch FROM resolved_at) * 1000000)::bigint, value, severity,"
+        " coalesce(worst, severity), (extract(epoch FROM coalesce(severity_at, fired_at)) * "
+        "1000000)::bigint, shadow FROM alerts"
         " WHERE device_id = $1 AND (state = 'firing' OR (state = 'resolved' AND resolved_at >= $2))"
         " ORDER BY fired_at, id",
         &p, &r);
@@ -252,7 +258,10 @@ static enum err load_alerts(struct load *l, struct db *db, int64_t since_us)
                                      .since_us = db_get_int(r, i, 2),
                                      .fired_at_us = db_get_int(r, i, 3),
                                      .resolved_at_us = open ? CLOCK_NONE : db_get_int(r, i, 4),
-                                     .value = db_get_real(r, i, 5)};
+                                     .value = db_get_real(r, i, 5),
+                                     .severity_at_us = db_get_int(r, i, 8)};
+        (void)severity_parse(db_get_view(r, i, 6), &alert.severity);
+        (void)severity_parse(db_get_view(r, i, 7), &alert.worst);
         enum err known = ERR_NOT_FOUND;
         if (l->engine != NULL && load_has_rule(l, alert.rule_id)) {
             known = engine_restore_alert(l->engine, &alert);
@@ -260,7 +269,10 @@ static enum err load_alerts(struct load *l, struct db *db, int64_t since_us)
         if (known == ERR_NOMEM) {
             e = known;
         } else if (known != ERR_OK && open) {
-            l->orphans[l->orphan_count++] = alert.alert_id;
+            l->orphans[l->orphan_count++] =
+                (struct orphan){.alert_id = alert.alert_id,
+                                .rule_id = alert.rule_id,
+                                .shadow = view_eq_str(db_get_view(r, i, 9), "t")};
         }
     }
     db_result_free(r);
@@ -444,6 +456,19 @@ static bool load_has_news(const struct core_device *cd)
     return false;
 }
 
+static void load_orphan(struct ingest *in, const struct core_device *cd, const struct orphan *o)
+{
+    struct rule *rule = catalog_rule_by_id(in->catalog, o->rule_id);
+    const char *cause = rule == NULL                       ? "rule deleted"
+                        : rule_mode(rule) == RULE_DISABLED ? "rule disabled"
+                        : rule_selects(rule, cd->device)   ? "rule changed"
+                                                           : "rule selects the device no more";
+    core_orphan_alert(in, cd->id, o->alert_id,
+                      cd->watermark_us == CLOCK_NONE ? in->tick_wall_us : cd->watermark_us, cause,
+                      o->shadow);
+    rule_drop(rule);
+}
+
 static void load_done(struct mail *m)
 {
     struct load *l = CONTAINER_OF(m, struct load, back);
@@ -478,9 +503,7 @@ static void load_done(struct mail *m)
     cd->recent = l->filled.recent;
     cd->recent_next = l->filled.recent_next;
     for (uint32_t i = 0; i < l->orphan_count; i++) {
-        core_orphan_alert(in, cd->id, l->orphans[i],
-                          cd->watermark_us == CLOCK_NONE ? in->tick_wall_us : cd->watermark_us,
-                          "the rule was changed or removed");
+        load_orphan(in, cd, &l->orphans[i]);
     }
     for (struct engine_event *e = l->out.first; e != NULL; e = e->next) {
         if (e->kind == ENGINE_FIRED) {

@@ -22,6 +22,7 @@ static const char *notice_event(enum engine_event_kind kind)
     case ENGINE_PENDING:
     case ENGINE_PENDING_RESET:
     case ENGINE_CORRECTED:
+    case ENGINE_SEVERITY:
         break;
     }
     return NULL;
@@ -49,7 +50,7 @@ static void notice_put(struct ingest *in, const struct core_device *cd,
 void core_notice(struct ingest *in, const struct core_device *cd, const struct engine_event *e,
                  struct view body)
 {
-    if (notice_event(e->kind) == NULL || rule_mode(e->rule) != RULE_ACTIVE) {
+    if (notice_event(e->kind) == NULL || rule_mode(e->rule) != RULE_ACTIVE || e->late) {
         return;
     }
     uint32_t count = 0;

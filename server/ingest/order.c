@@ -60,6 +60,17 @@ void core_order_run(struct ingest *in, struct core_device *cd)
     }
 }
 
+void core_order_advance(struct ingest *in, struct core_device *cd, int64_t event_time_us)
+{
+    struct engine_out out = out_of(in);
+    engine_advance(cd->engine, event_time_us, &out);
+    bool told = out.first != NULL;
+    report(in, cd, &out);
+    if (told) {
+        core_flush_device(in, cd); /* that the clock was here is known from nothing else */
+    }
+}
+
 static bool reaches_back(const struct core_device *cd, const struct ingest_message *m)
 {
     for (const struct sample *s = m->samples.first; cd->engine != NULL && s != NULL; s = s->next) {

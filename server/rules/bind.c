@@ -240,7 +240,7 @@ static enum err bind_rules(struct engine *e, const struct engine_rule *rules, ui
         return ERR_NOMEM;
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (rule_mode(rules[i].rule) != RULE_ACTIVE) {
+        if (rule_mode(rules[i].rule) == RULE_DISABLED) {
             continue;
         }
         struct engine_machine *m = &e->machines[e->machine_count++];
@@ -248,9 +248,16 @@ static enum err bind_rules(struct engine *e, const struct engine_rule *rules, ui
         m->version = rules[i].version;
         m->rule = rules[i].rule;
         m->after_us = CLOCK_NONE;
+        m->due_us = CLOCK_NONE;
+        m->level_first = e->level_count;
+        e->level_count += m->rule->level_count;
         rule_hold(m->rule);
-        int64_t lateness_us = rule_lateness_us(m->rule);
+        int64_t prompt_us = rule_lateness_us(m->rule);
+        int64_t lateness_us = rule_correct_us(m->rule);
+        e->prompt_us = e->prompt_us > prompt_us ? e->prompt_us : prompt_us;
         e->lateness_us = e->lateness_us > lateness_us ? e->lateness_us : lateness_us;
+        m->timed = rule_inputs_timed(&m->rule->inputs, m->rule->trigger_count);
+        e->timed_count += m->timed;
     }
     return ERR_OK;
 }

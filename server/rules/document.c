@@ -10,13 +10,13 @@
 #include "base/clock.h"
 #include "base/ident.h"
 #include "rules/actions.h"
-#include "rules/compiled.h"
+#include "rules/conditions.h"
 #include "rules/selector.h"
 
 enum { DOCUMENT_MAX_BYTES = 65536, DESCRIPTION_MAX_BYTES = 4096 };
 
-#define PERIOD_MAX_US   (366 * CLOCK_DAY_US)
-#define LATENESS_MAX_US (31 * CLOCK_DAY_US)
+#define LATENESS_MAX_US    (31 * CLOCK_DAY_US)
+#define CORRECT_DEFAULT_US CLOCK_HOUR_US
 
 struct maker {
     struct rule_fields fields;
@@ -28,16 +28,11 @@ struct maker {
 
 static enum err check_fields(const struct rule_fields *f)
 {
-    static const char *const known[] = {"name",     "description", "select",  "when",     "for",
-                                        "clear",    "clear_for",   "max_gap", "lateness", "late",
-                                        "severity", "summary",     "mode",    "actions"};
-    static const char *const later[] = {"cooldown", "timezone", "active"};
-    for (size_t i = 0; i < COUNT_OF(later); i++) {
-        if (json_object_get(f->object, later[i]) != NULL) {
-            return rule_fields_fail(f, ERR_UNSUPPORTED, later[i],
-                                    "\"%s\" is not part of this version", later[i]);
-        }
-    }
+    static const char *const known[] = {
+        "name",     "description",    "select",   "when",     "for",
+        "clear",    "clear_for",      "max_gap",  "lateness", "late",
+        "severity", "severities",     "cooldown", "timezone", "active",
+        "summary",  "correct_within", "mode",     "actions"};
     return rule_fields_only(f, known, COUNT_OF(known));
 }
 
@@ -80,51 +75,11 @@ static enum err read_select(struct maker *m)
     return ERR_OK;
 }
 
-static enum err read_expr(struct maker *m, const char *key, struct rule_program *ret_program)
-{
-    struct view text;
-    enum err e = rule_fields_text(&m->fields, key, SIZE_MAX, &text);
-    char pointer[RULE_POINTER_SIZE];
-    m->scope.pointer = rule_pointer_join("", key, pointer);
-    if (e == ERR_OK) {
-        e = rule_expr_parse(text, &m->scope, m->expr);
-    }
-    if (e == ERR_OK) {
-        e = rule_expr_check(m->expr, &m->scope);
-    }
-    if (e == ERR_OK) {
-        e = rule_expr_emit(m->expr, &m->scope, m->env->metrics, &m->rule->inputs, ret_program);
-    }
-    return e;
-}
-
-static bool reads_a_metric(const struct rule_inputs *in)
-{
-    for (uint32_t i = 0; i < in->count; i++) {
-        if (in->items[i].metric != 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static enum err read_conditions(struct maker *m)
 {
-    struct rule *r = m->rule;
-    if (json_object_get(m->fields.object, "when") == NULL) {
-        return rule_fields_fail(&m->fields, ERR_SYNTAX, "when",
-                                "expected a condition such as \"temperature > 80\"");
-    }
-    enum err e = read_expr(m, "when", &r->when);
-    if (e == ERR_OK && !reads_a_metric(&r->inputs)) {
-        return rule_fields_fail(&m->fields, ERR_TYPE, "when",
-                                "the condition reads no metric, so nothing would ever evaluate it");
-    }
-    if (e == ERR_OK && json_object_get(m->fields.object, "clear") != NULL) {
-        e = read_expr(m, "clear", &r->clear);
-    }
-    r->trigger_count = r->inputs.count;
-    return e;
+    struct rule_conditions c = {
+        .fields = m->fields, .scope = m->scope, .metrics = m->env->metrics, .expr = m->expr};
+    return rule_conditions_read(&c, m->rule);
 }
 
 static enum err read_times(struct maker *m)
@@ -132,68 +87,62 @@ static enum err read_times(struct maker *m)
     struct rule *r = m->rule;
     const struct rule_fields *f = &m->fields;
     r->lateness_us = m->env->lateness_us;
-    enum err e = rule_fields_duration(f, "for", 0, PERIOD_MAX_US, &r->for_us);
+    enum err e = rule_fields_duration(f, "max_gap", 1, RULE_PERIOD_MAX_US, &r->max_gap_us);
     if (e == ERR_OK) {
-        e = rule_fields_duration(f, "clear_for", 0, PERIOD_MAX_US, &r->clear_for_us);
-    }
-    if (e == ERR_OK) {
-        e = rule_fields_duration(f, "max_gap", 1, PERIOD_MAX_US, &r->max_gap_us);
+        e = rule_fields_duration(f, "cooldown", 0, RULE_PERIOD_MAX_US, &r->cooldown_us);
     }
     if (e == ERR_OK) {
         e = rule_fields_duration(f, "lateness", 0, LATENESS_MAX_US, &r->lateness_us);
     }
-    return e;
+    return e != ERR_OK ? e : rule_calendar_read(f, &r->calendar);
 }
 
-/* One of a few words; *ret_text is empty when the field is not there. */
-static enum err read_word(const struct rule_fields *f, const char *key, const char *expected,
-                          const char *unsupported, struct view *ret_text)
+/* The number of the word that the field has, 0 when it is not there. */
+static enum err read_word(const struct rule_fields *f, const char *key, const char *const *words,
+                          int *ret_which)
 {
-    enum err e = rule_fields_text(f, key, SIZE_MAX, ret_text);
-    if (e != ERR_OK) {
+    struct view text;
+    enum err e = rule_fields_text(f, key, SIZE_MAX, &text);
+    if (e != ERR_OK || json_object_get(f->object, key) == NULL) {
+        *ret_which = 0;
         return e;
     }
-    if (view_eq_str(*ret_text, unsupported)) {
-        return rule_fields_fail(f, ERR_UNSUPPORTED, key,
-                                "\"%s\" is not part of this version; expected %s", unsupported,
-                                expected);
+    char expected[80] = "";
+    for (int i = 0; words[i] != NULL; i++) {
+        if (view_eq_str(text, words[i])) {
+            *ret_which = i;
+            return ERR_OK;
+        }
+        size_t used = strlen(expected);
+        (void)snprintf(expected + used, sizeof(expected) - used, "%s\"%s\"",
+                       i == 0                 ? ""
+                       : words[i + 1] == NULL ? " or "
+                                              : ", ",
+                       words[i]);
     }
-    if (ret_text->len == 0 && json_object_get(f->object, key) != NULL) {
-        return rule_fields_fail(f, ERR_UNKNOWN_NAME, key, "expected %s", expected);
-    }
-    return ERR_OK;
+    return rule_fields_fail(f, ERR_UNKNOWN_NAME, key, "expected %s", expected);
 }
 
 static enum err read_words(struct maker *m)
 {
+    static const char *const lates[] = {"ignore", "correct", NULL};
+    static const char *const modes[] = {"active", "shadow", "disabled", NULL};
     const struct rule_fields *f = &m->fields;
-    struct view late;
-    struct view severity;
-    struct view mode;
-    enum err e = read_word(f, "late", "\"ignore\"", "correct", &late);
-    if (e == ERR_OK && late.len > 0 && !view_eq_str(late, "ignore")) {
-        return rule_fields_fail(f, ERR_UNKNOWN_NAME, "late", "expected \"ignore\"");
-    }
+    int late = 0;
+    int mode = 0;
+    enum err e = read_word(f, "late", lates, &late);
     if (e == ERR_OK) {
-        e = rule_fields_text(f, "severity", SIZE_MAX, &severity);
+        e = read_word(f, "mode", modes, &mode);
     }
-    m->rule->severity = SEVERITY_WARNING;
-    if (e == ERR_OK && json_object_get(f->object, "severity") != NULL &&
-        !severity_parse(severity, &m->rule->severity)) {
-        return rule_fields_fail(f, ERR_UNKNOWN_NAME, "severity",
-                                "expected critical, major, minor, warning or info");
+    if (e != ERR_OK) {
+        return e;
     }
-    if (e == ERR_OK) {
-        e = read_word(f, "mode", "\"active\" or \"disabled\"", "shadow", &mode);
+    m->rule->mode = (enum rule_mode)mode;
+    m->rule->correct_us = late == 0 ? 0 : CORRECT_DEFAULT_US;
+    if (late == 0 && json_object_get(f->object, "correct_within") != NULL) {
+        return rule_fields_fail(f, ERR_SYNTAX, "correct_within", "only with \"late\":\"correct\"");
     }
-    if (e == ERR_OK && mode.len > 0 && !view_eq_str(mode, "active") &&
-        !view_eq_str(mode, "disabled")) {
-        return rule_fields_fail(f, ERR_UNKNOWN_NAME, "mode", "expected \"active\" or \"disabled\"");
-    }
-    if (e == ERR_OK) {
-        m->rule->mode = view_eq_str(mode, "disabled") ? RULE_DISABLED : RULE_ACTIVE;
-    }
-    return e;
+    return rule_fields_duration(f, "correct_within", 1, LATENESS_MAX_US, &m->rule->correct_us);
 }
 
 static enum err read_summary(struct maker *m)

@@ -41,8 +41,11 @@ struct engine *engine_new(struct device *d, const struct engine_rule *rules, uin
     device_hold(d);
     e->device = d;
     e->lateness_us = lateness_us;
+    e->prompt_us = lateness_us;
     e->watermark_us = CLOCK_NONE;
     e->first_us = CLOCK_NONE;
+    e->due_us = CLOCK_NONE;
+    e->clock_us = CLOCK_NONE;
     if (start(e, rules, count) != ERR_OK) {
         engine_free(e);
         return NULL;
@@ -68,6 +71,7 @@ void engine_free(struct engine *e)
         free(e->snapshots[i]);
     }
     free(e->now);
+    free(e->saved_ticks);
     engine_history_fini(&e->history);
     engine_unbind(e);
     device_drop(e->device);
@@ -133,7 +137,10 @@ static void run(struct engine *e, uint64_t from, uint64_t to, struct engine_out 
 {
     for (uint64_t i = from; i < to && e->failed == ERR_OK; i++) {
         const struct engine_entry *entry = engine_history_at(&e->history, i);
-        engine_snapshot_before(e, entry->ts_us);
+        engine_timers_run(e, entry->ts_us - 1, out);
+        if (entry->seq != ENGINE_TICK) { /* of them there may be any number within the lateness */
+            engine_snapshot_before(e, entry->ts_us);
+        }
         if (!engine_step(e, entry, out)) {
             engine_history_forget(&e->history, i);
         }
@@ -141,13 +148,17 @@ static void run(struct engine *e, uint64_t from, uint64_t to, struct engine_out 
 }
 
 /* Goes back to before the first entry that is not in the state yet, which is `from`. What was
- * reported up to the entry `to` is compared with what is true now. */
+ * reported up to the entry `to`, and with time alone after all of them, is compared with what is
+ * true now. */
 static void run_again(struct engine *e, uint64_t from, uint64_t to, struct engine_out *out)
 {
     engine_roll_back(e, engine_history_at(&e->history, from)->ts_us);
     engine_episodes_reopen(e);
     e->quiet = true;
     run(e, engine_history_after(&e->history, e->now->newest_us), to, out);
+    if (to == e->history.count && e->mode == ENGINE_LIVE) {
+        engine_timers_run(e, e->clock_us, out);
+    }
     e->quiet = false;
     if (e->failed == ERR_OK) {
         engine_reconcile(e, out);
@@ -165,10 +176,20 @@ static void run_fresh(struct engine *e, struct engine_out *out)
         e->failed = ERR_NOMEM;
         return;
     }
-    if (from < known) {
+    int64_t timer_us = e->now->timer_us;
+    bool before_timer = from < h->count && engine_history_at(h, from)->ts_us <= timer_us;
+    if (from < known || before_timer) {
+        /* Timers that ran behind all that was known told something, too. */
+        bool ahead = known == 0 || engine_history_at(h, newer - 1)->ts_us <= timer_us;
+        newer = ahead ? h->count : newer;
         run_again(e, from, newer, out);
+        e->correcting = false;
     }
     run(e, newer, h->count, out);
+    if (e->mode == ENGINE_LIVE) {
+        engine_timers_run(e, e->clock_us, out);
+    }
+    e->correcting = false;
     engine_history_close(h);
     engine_base_advance(e);
 }
@@ -197,6 +218,8 @@ static enum engine_verdict feed(struct engine *e, const struct sample *s, int64_
             }
         }
         remember(e, s, seq);
+        e->correcting = e->correcting || (e->watermark_us != CLOCK_NONE &&
+                                          s->ts_us < e->watermark_us - e->prompt_us);
     }
     watermark_advance(e, s->ts_us);
     return ENGINE_NEW;
@@ -231,8 +254,45 @@ void engine_run(struct engine *e, struct engine_out *out)
 
 bool engine_reaches_back(const struct engine *e, const struct sample *s)
 {
-    return e->machine_count > 0 && s->ts_us < e->now->newest_us && !is_late(e, s->ts_us) &&
-           engine_pick(e, s) > 0;
+    bool back = s->ts_us < e->now->newest_us || s->ts_us <= e->now->timer_us;
+    return e->machine_count > 0 && back && !is_late(e, s->ts_us) && engine_pick(e, s) > 0;
+}
+
+void engine_tick(struct engine *e, int64_t t_us, struct engine_out *out)
+{
+    struct engine_entry entry = {.ts_us = t_us, .seq = ENGINE_TICK, .work = e->machine_count + 1};
+    if (engine_history_full(&e->history)) {
+        engine_base_force(e);
+    }
+    if (engine_history_add(&e->history, entry, NULL) != ERR_OK) {
+        e->failed = ERR_NOMEM;
+        return;
+    }
+    run_fresh(e, out);
+}
+
+void engine_advance(struct engine *e, int64_t event_time_us, struct engine_out *out)
+{
+    if (e->mode != ENGINE_LIVE) {
+        engine_replay_end(e, out);
+    }
+    engine_run(e, out);
+    e->clock_us = event_time_us > e->clock_us ? event_time_us : e->clock_us;
+    while (e->failed == ERR_OK) {
+        int64_t due_us = CLOCK_NONE;
+        bool silence = engine_timers_next(e, &due_us);
+        if (due_us == CLOCK_NONE || due_us > e->clock_us) {
+            break;
+        }
+        if (silence) {
+            engine_tick(e, due_us, out);
+        } else {
+            engine_timers_run(e, due_us, out);
+        }
+    }
+    if (e->failed != ERR_OK) {
+        out->err = e->failed;
+    }
 }
 
 /* A sample up to the base: only windows and newest values take it. */
@@ -256,6 +316,17 @@ static void fill(struct engine *e, const struct sample *s)
     }
 }
 
+/* The ticks of the restored state that lie before a sample. */
+static void replay_ticks(struct engine *e, int64_t before_us, struct engine_out *out)
+{
+    e->quiet = true;
+    while (e->saved_tick_next < e->saved_tick_count && e->failed == ERR_OK &&
+           e->saved_ticks[e->saved_tick_next] < before_us) {
+        engine_tick(e, e->saved_ticks[e->saved_tick_next++], out);
+    }
+    e->quiet = false;
+}
+
 enum err engine_replay(struct engine *e, const struct sample *s, int64_t seq,
                        struct engine_out *out)
 {
@@ -269,6 +340,7 @@ enum err engine_replay(struct engine *e, const struct sample *s, int64_t seq,
         return e->failed;
     }
     engine_seal(e);
+    replay_ticks(e, s->ts_us, out);
     const struct engine_history *h = &e->history;
     const struct engine_entry *last = h->count == 0 ? NULL : engine_history_at(h, h->count - 1);
     if (s->ts_us < e->now->newest_us ||
@@ -297,7 +369,11 @@ void engine_replay_end(struct engine *e, struct engine_out *out)
         return;
     }
     engine_seal(e);
+    replay_ticks(e, CLOCK_MAX_US + 1, out);
     e->mode = ENGINE_LIVE;
+    e->quiet = true;
+    engine_timers_run(e, e->clock_us, out);
+    e->quiet = false;
     if (e->failed == ERR_OK) {
         engine_reconcile(e, out);
         engine_episodes_trim(e);

@@ -66,11 +66,21 @@ static char *explain(const struct engine *e, const struct engine_machine *m)
     return text != NULL ? text : strdup("{}"); /* over the limit: rather nothing than half of it */
 }
 
-static char *summary(const struct engine *e, const struct engine_machine *m, double value)
+static enum severity severity_of(const struct engine_machine *m, uint64_t level)
+{
+    return m->rule->levels[level == 0 ? 0 : level - 1].severity;
+}
+
+static char *summary(const struct engine *e, const struct engine_machine *m,
+                     const struct engine_episode *ep)
 {
     struct buf b;
     buf_init(&b, TEXT_MAX_BYTES);
-    rule_summary_render(m->rule, e->device, e->values, value, &b);
+    struct rule_shown shown = {.device = e->device,
+                               .inputs = e->values,
+                               .value = ep->value,
+                               .severity = severity_of(m, ep->degree.level)};
+    rule_summary_render(m->rule, &shown, &b);
     if (buf_err(&b) == ERR_LIMIT) {
         b.err = ERR_OK; /* what fits */
     }
@@ -91,11 +101,16 @@ static void emit(struct engine *e, const struct engine_machine *m, enum engine_e
     }
     *ev = (struct engine_event){.kind = kind,
                                 .rule_id = m->rule_id,
+                                .rule_version = m->version,
                                 .rule = m->rule,
                                 .alert_id = ep->alert_id,
                                 .since_us = ep->since_us,
                                 .fired_at_us = ep->fired_us,
                                 .resolved_at_us = ep->resolved_us,
+                                .severity = severity_of(m, ep->degree.level),
+                                .worst = severity_of(m, ep->degree.worst),
+                                .severity_at_us = ep->degree.changed_us,
+                                .late = e->late,
                                 .value = ep->value,
                                 .summary = summary_copy,
                                 .explain = explain_copy};
@@ -116,6 +131,7 @@ void engine_note(struct engine *e, uint32_t machine, enum engine_event_kind kind
     struct engine_episode ep = {.since_us = since_us,
                                 .fired_us = CLOCK_NONE,
                                 .resolved_us = CLOCK_NONE,
+                                .degree = {.changed_us = CLOCK_NONE},
                                 .value = (double)NAN};
     emit(e, &e->machines[machine], kind, &ep, NULL, out);
 }
@@ -129,6 +145,12 @@ static bool same_start(const struct engine_episode *a, const struct engine_episo
 {
     return a->fired_us == b->fired_us && a->since_us == b->since_us &&
            same_value(a->value, b->value);
+}
+
+static bool same_degree(const struct engine_episode *a, const struct engine_episode *b)
+{
+    return a->degree.level == b->degree.level && a->degree.worst == b->degree.worst &&
+           a->degree.changed_us == b->degree.changed_us;
 }
 
 /* Was just this told already? Then its texts will not be needed. Those told are in order of time.
@@ -165,9 +187,10 @@ void engine_fired(struct engine *e, uint32_t machine, struct engine_out *out)
     struct engine_episode ep = {.since_us = s->since_us,
                                 .fired_us = s->fired_us,
                                 .resolved_us = CLOCK_NONE,
+                                .degree = s->degree,
                                 .value = s->value};
     if (!e->quiet || find_told(m, &ep) == NULL) {
-        ep.summary = summary(e, m, ep.value);
+        ep.summary = summary(e, m, &ep);
         ep.explain_fired = explain(e, m);
         if (ep.summary == NULL || ep.explain_fired == NULL) {
             e->failed = ERR_NOMEM;
@@ -206,12 +229,31 @@ void engine_resolved(struct engine *e, uint32_t machine, int64_t t_us, struct en
     }
 }
 
+void engine_degree_changed(struct engine *e, uint32_t machine, struct engine_out *out)
+{
+    struct engine_machine *m = &e->machines[machine];
+    if (m->episodes.count == 0) {
+        return;
+    }
+    struct engine_episode *ep = &m->episodes.items[m->episodes.count - 1];
+    ep->degree = e->now->machines[machine].degree;
+    if (e->quiet) {
+        return;
+    }
+    char *text = explain(e, m);
+    if (text == NULL) {
+        e->failed = ERR_NOMEM;
+    }
+    emit(e, m, ENGINE_SEVERITY, ep, text, out);
+    free(text);
+}
+
 void engine_episodes_reopen(struct engine *e)
 {
     for (uint32_t i = 0; i < e->machine_count; i++) {
         struct engine_machine *m = &e->machines[i];
         const struct engine_machine_state *s = &e->now->machines[i];
-        bool active = s->phase == ENGINE_ACTIVE;
+        bool active = s->degree.level != 0;
         uint64_t keep = s->fired_count - m->episode_first - (active ? 1 : 0);
         for (uint32_t k = (uint32_t)keep; k < m->episodes.count; k++) {
             if (engine_episodes_push(&m->told, m->episodes.items[k]) != ERR_OK) {
@@ -223,6 +265,7 @@ void engine_episodes_reopen(struct engine *e)
         m->episodes.count = (uint32_t)keep + (active ? 1 : 0);
         if (active) {
             m->episodes.items[keep].resolved_us = CLOCK_NONE;
+            m->episodes.items[keep].degree = s->degree;
         }
     }
 }
@@ -235,10 +278,12 @@ static void report(struct engine *e, const struct engine_machine *m,
     const char *last = now->resolved_us == CLOCK_NONE ? NULL : now->explain_resolved;
     if (old == NULL && now->alert_id == 0) {
         now->alert_id = (*out->next_alert_id)++;
+        e->late = e->correcting && now->resolved_us != CLOCK_NONE;
         emit(e, m, ENGINE_FIRED, now, now->explain_fired, out);
         if (now->resolved_us != CLOCK_NONE) {
             emit(e, m, ENGINE_RESOLVED, now, last, out);
         }
+        e->late = false;
         return;
     }
     if (old == NULL) { /* was open in the saved state */
@@ -253,6 +298,10 @@ static void report(struct engine *e, const struct engine_machine *m,
     } else if (old->resolved_us != now->resolved_us) {
         bool ends = old->resolved_us == CLOCK_NONE;
         emit(e, m, ends ? ENGINE_RESOLVED : ENGINE_CORRECTED, now, last, out);
+    } else if (!same_degree(old, now)) {
+        bool goes_on =
+            now->resolved_us == CLOCK_NONE && now->degree.changed_us > old->degree.changed_us;
+        emit(e, m, goes_on ? ENGINE_SEVERITY : ENGINE_CORRECTED, now, NULL, out);
     }
 }
 
@@ -340,7 +389,7 @@ void engine_episodes_trim(struct engine *e)
     for (uint32_t i = 0; i < e->machine_count; i++) {
         struct engine_machine *m = &e->machines[i];
         const struct engine_machine_state *s = &base->machines[i];
-        uint64_t keep_from = s->fired_count - (s->phase == ENGINE_ACTIVE ? 1 : 0);
+        uint64_t keep_from = s->fired_count - (s->degree.level != 0 ? 1 : 0);
         uint32_t drop = (uint32_t)(keep_from - m->episode_first);
         if (drop == 0) {
             continue;

@@ -28,6 +28,10 @@ struct engine_reading {
     double value;
 };
 
+/* seq of an entry that is no sample: the clock has come to its time and nothing was heard. It
+ * stands behind the samples of that time. */
+#define ENGINE_TICK INT64_MAX
+
 struct engine_entry {
     int64_t ts_us;
     int64_t seq;

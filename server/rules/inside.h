@@ -64,10 +64,18 @@ struct engine_input {
     const struct rule_input *source;
 };
 
+/* How bad an alert is: now, or at its end. */
+struct engine_degree {
+    uint64_t level;     /* of the rule, from 1, the worst first; 0: no alert */
+    uint64_t worst;     /* the worst it was at */
+    int64_t changed_us; /* since when it is at `level` */
+};
+
 /* One firing of a rule, from `since` to its end. */
 struct engine_episode {
     int64_t alert_id; /* 0: not given yet */
     int64_t since_us, fired_us, resolved_us;
+    struct engine_degree degree;
     double value;
     /* Only while it is not decided what of it is reported: */
     char *summary;
@@ -86,8 +94,11 @@ struct engine_machine {
     int32_t rule_id, version;
     struct rule *rule;
     int64_t after_us; /* samples up to this time do not drive the rule */
+    bool timed;       /* may change with time alone: see timers.c */
+    int64_t due_us;   /* when it does, as far as the state says; CLOCK_NONE: never */
     struct engine_input *inputs;
     uint32_t range_first, range_count;
+    uint32_t level_first; /* of the rule's levels, in the state */
     uint32_t memory_first, memory_count;
     struct engine_episodes episodes; /* what the fold says; the oldest has number `episode_first` */
     uint64_t episode_first;
@@ -122,14 +133,23 @@ struct engine_memory_state {
 
 enum engine_phase { ENGINE_NORMAL, ENGINE_WAITING, ENGINE_ACTIVE };
 
-struct engine_machine_state {
-    int64_t prev_us;  /* the evaluation before */
-    int64_t since_us; /* first sample of the unbroken run */
+/* One severity of a rule. */
+struct engine_level_state {
+    int64_t since_us; /* first sample of the unbroken run of `when` */
     int64_t clear_us; /* first sample of the unbroken run of `clear` */
+    double value;     /* at the newest sample of the run of `when` */
+    uint64_t phase;   /* enum engine_phase; as wide as the rest, so that no byte is padding */
+};
+
+struct engine_machine_state {
+    int64_t prev_us;  /* the newest evaluation by a sample */
+    int64_t timer_us; /* the newest one by time alone */
+    int64_t since_us; /* of the alert, as long as there is one */
     int64_t fired_us;
+    int64_t ended_us; /* of the alert before */
     double value;
     uint64_t fired_count; /* episodes so far */
-    uint64_t phase;       /* enum engine_phase; as wide as the rest, so that no byte is padding */
+    struct engine_degree degree;
 };
 
 /* The newest position. */
@@ -145,10 +165,12 @@ struct engine_fence_state {
 
 struct engine_state {
     int64_t newest_us; /* all samples up to this time are in it */
+    int64_t timer_us;  /* the newest instant at which time alone changed it; CLOCK_NONE: none */
     struct engine_place_state place;
     struct engine_slot_state *slots;
     struct engine_range_state *ranges;
     struct engine_machine_state *machines;
+    struct engine_level_state *levels;
     struct engine_memory_state *memories;
     struct engine_fence_state *fences;
 };
@@ -162,10 +184,14 @@ enum engine_mode {
 struct engine {
     struct device *device;
     enum engine_mode mode;
-    bool quiet; /* the fold runs again: record, do not report */
+    bool quiet;      /* the fold runs again: record, do not report */
+    bool late;       /* what is reported is an alert that nobody is to be told of */
+    bool correcting; /* among the samples gathered is one that is later than `lateness` */
     bool restored;
     enum err failed; /* out of memory once: of no use any more */
-    int64_t lateness_us, spacing_us;
+    int64_t lateness_us,
+        spacing_us;    /* all that is put in order, also what comes too late but corrects */
+    int64_t prompt_us; /* samples up to so late are not too late */
     int64_t watermark_us;
     int64_t first_us; /* restored without a base: where the replay begins; CLOCK_NONE: no samples */
     struct engine_slot *slots; /* sorted by metric */
@@ -175,6 +201,12 @@ struct engine {
     uint32_t memory_count;
     struct engine_machine *machines;
     uint32_t machine_count;
+    uint32_t level_count; /* of all machines */
+    uint32_t timed_count; /* machines that change with time alone */
+    int64_t due_us;       /* nothing happens by time alone before; CLOCK_NONE: nothing at all */
+    int64_t clock_us;     /* known to have passed, by engine_advance() */
+    int64_t *saved_ticks; /* of the restored state, not replayed yet: see timers.c */
+    uint32_t saved_tick_count, saved_tick_next;
     const struct fence **fences; /* that rules name, sorted by id; the rules hold them */
     uint32_t fence_count;
     uint32_t latitude, longitude; /* slots; only when there are fences */
@@ -246,10 +278,30 @@ double engine_fence_value(const struct engine *e, const struct engine_input *in,
 
 /* machine.c: the fold: one sample. False: it changed nothing. */
 bool engine_step(struct engine *e, const struct engine_entry *s, struct engine_out *out);
+/* The machine at an instant that no sample brought. */
+void engine_step_timed(struct engine *e, uint32_t machine, int64_t t_us, struct engine_out *out);
+/* The clock says that nothing came: what only waits is over. */
+void engine_step_tick(struct engine *e, int64_t t_us, struct engine_out *out);
+
+/* engine.c: the clock has come to t_us and nothing was heard. */
+void engine_tick(struct engine *e, int64_t t_us, struct engine_out *out);
+
+/* timers.c */
+/* Runs what time alone changes up to and with `until_us`. */
+void engine_timers_run(struct engine *e, int64_t until_us, struct engine_out *out);
+void engine_timer_set(struct engine *e, uint32_t machine); /* after the machine moved */
+void engine_timers_reset(struct engine *e);                /* after the state was exchanged */
+/* When something happens by time alone next, CLOCK_NONE: never. True: by silence, with a tick. */
+bool engine_timers_next(struct engine *e, int64_t *ret_due_us);
+/* When silence alone completes what a level waits for; CLOCK_NONE: it does not wait. */
+int64_t engine_silence_us(const struct engine *e, uint32_t machine, uint32_t level);
+/* When silence completes the first of what the levels wait for. */
+int64_t engine_silent_due(const struct engine *e, uint32_t machine);
 
 /* episode.c */
 void engine_fired(struct engine *e, uint32_t machine, struct engine_out *out);
 void engine_resolved(struct engine *e, uint32_t machine, int64_t t_us, struct engine_out *out);
+void engine_degree_changed(struct engine *e, uint32_t machine, struct engine_out *out);
 void engine_note(struct engine *e, uint32_t machine, enum engine_event_kind kind, int64_t since_us,
                  struct engine_out *out);
 /* Keeps what is reported of the episodes that a roll-back to e->now opens again. */

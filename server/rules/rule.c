@@ -16,10 +16,12 @@ void rule_free(struct rule *r)
     free(r->description);
     rule_selector_free(r->selector);
     rule_inputs_fini(&r->inputs);
-    rule_program_fini(&r->when);
-    rule_program_fini(&r->clear);
+    for (uint32_t i = 0; i < r->level_count; i++) {
+        rule_program_fini(&r->levels[i].when);
+        rule_program_fini(&r->levels[i].clear);
+    }
+    rule_calendar_fini(&r->calendar);
     rule_summary_fini(&r->summary);
-    zone_free(r->zone);
     rule_actions_free(r->actions, r->action_count);
     free(r);
 }
@@ -48,12 +50,17 @@ enum rule_mode rule_mode(const struct rule *r)
 
 enum severity rule_severity(const struct rule *r)
 {
-    return r->severity;
+    return r->levels[0].severity;
 }
 
 int64_t rule_lateness_us(const struct rule *r)
 {
     return r->lateness_us;
+}
+
+int64_t rule_correct_us(const struct rule *r)
+{
+    return r->correct_us > r->lateness_us ? r->correct_us : r->lateness_us;
 }
 
 bool rule_selects(const struct rule *r, const struct device *d)

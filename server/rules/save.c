@@ -4,10 +4,12 @@
  *     "SBEN" format base watermark first slots machines
  *     slot:    metric last_us last baseline_samples baseline_after_us baseline_count baseline_sum
  *              text end
- *     machine: rule_id version after_us prev_us since_us clear_us fired_us value phase alert_id
- *              ranges memories
+ *     machine: rule_id version after_us prev_us timer_us since_us fired_us ended_us value
+ *              level worst changed_us alert_id levels ranges memories
+ *     level:   since_us clear_us value phase
  *     range:   metric window_us count tail_us sum carry
  *     memory:  prev_us since_us total_us flags
+ *     clock_us ticks, each its time
  *     place:   us latitude longitude fences
  *     fence:   id inside
  *     checksum (FNV-1a, 64 bits, over everything before)
@@ -141,6 +143,18 @@ static void save_range(const struct engine *e, uint32_t i, struct buf *out)
     put_f64(out, count == 0 ? 0 : r->carry);
 }
 
+static void save_levels(const struct engine *e, const struct engine_machine *m, struct buf *out)
+{
+    put_u32(out, m->rule->level_count);
+    for (uint32_t k = 0; k < m->rule->level_count; k++) {
+        const struct engine_level_state *l = &e->snapshots[0]->levels[m->level_first + k];
+        put_i64(out, l->since_us);
+        put_i64(out, l->clear_us);
+        put_f64(out, l->value);
+        put_u32(out, (uint32_t)l->phase);
+    }
+}
+
 static void save_memory(const struct engine_memory_state *s, struct buf *out)
 {
     put_i64(out, s->prev_us);
@@ -154,19 +168,23 @@ static void save_machine(const struct engine *e, uint32_t i, struct buf *out)
     const struct engine_machine *m = &e->machines[i];
     const struct engine_machine_state *s = &e->snapshots[0]->machines[i];
     int64_t alert_id = 0;
-    if (s->phase == ENGINE_ACTIVE) {
+    if (s->degree.level != 0) {
         alert_id = m->episodes.items[s->fired_count - 1 - m->episode_first].alert_id;
     }
     put_u32(out, (uint32_t)m->rule_id);
     put_u32(out, (uint32_t)m->version);
     put_i64(out, m->after_us);
     put_i64(out, s->prev_us);
+    put_i64(out, s->timer_us);
     put_i64(out, s->since_us);
-    put_i64(out, s->clear_us);
     put_i64(out, s->fired_us);
+    put_i64(out, s->ended_us);
     put_f64(out, s->value);
-    put_u32(out, (uint32_t)s->phase);
+    put_u32(out, (uint32_t)s->degree.level);
+    put_u32(out, (uint32_t)s->degree.worst);
+    put_i64(out, s->degree.changed_us);
     put_i64(out, alert_id);
+    save_levels(e, m, out);
     put_u32(out, m->range_count);
     for (uint32_t k = 0; k < m->range_count; k++) {
         save_range(e, m->range_first + k, out);
@@ -202,6 +220,26 @@ static int64_t first_needed(const struct engine *e)
     return first_us < CLOCK_MIN_US ? CLOCK_MIN_US : first_us;
 }
 
+/* The samples since the base are stored and come again, what the clock did is not. */
+static void save_ticks(const struct engine *e, struct buf *out)
+{
+    const struct engine_history *h = &e->history;
+    uint32_t count = 0;
+    for (uint64_t i = 0; i < h->count; i++) {
+        count += engine_history_at(h, i)->seq == ENGINE_TICK;
+    }
+    put_i64(out, e->clock_us);
+    put_u32(out, count + e->saved_tick_count - e->saved_tick_next);
+    for (uint64_t i = 0; i < h->count && count > 0; i++) {
+        if (engine_history_at(h, i)->seq == ENGINE_TICK) {
+            put_i64(out, engine_history_at(h, i)->ts_us);
+        }
+    }
+    for (uint32_t i = e->saved_tick_next; i < e->saved_tick_count; i++) {
+        put_i64(out, e->saved_ticks[i]);
+    }
+}
+
 void engine_save(const struct engine *e, struct buf *out)
 {
     CHECK(e->history.fresh == 0); /* the watermark would be that of samples which are not in */
@@ -219,6 +257,7 @@ void engine_save(const struct engine *e, struct buf *out)
     for (uint32_t i = 0; i < e->machine_count; i++) {
         save_machine(e, i, out);
     }
+    save_ticks(e, out);
     save_fences(e, out);
     if (buf_err(out) == ERR_OK) {
         put_u64(out, checksum(view_of(out->data + start, out->len - start)));
@@ -347,17 +386,38 @@ static void take_machine(struct loader *l, struct engine_machine *m,
     struct engine *e = l->e;
     e->now->machines[m - e->machines] = *s;
     m->restored = true;
-    if (s->phase != ENGINE_ACTIVE) {
+    if (s->degree.level == 0) {
         return;
     }
     struct engine_episode ep = {.alert_id = alert_id,
                                 .since_us = s->since_us,
                                 .fired_us = s->fired_us,
                                 .resolved_us = CLOCK_NONE,
+                                .degree = s->degree,
                                 .value = s->value};
     if (engine_episodes_push(&m->episodes, ep) != ERR_OK) {
         e->failed = ERR_NOMEM;
     }
+}
+
+/* Returns the worst that is active, from 1; 0: none. m == NULL: read and skip. */
+static uint32_t load_levels(struct loader *l, const struct engine_machine *m, uint32_t count)
+{
+    uint32_t worst = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct engine_level_state s = {.since_us = get_time(&l->w)};
+        s.clear_us = get_time(&l->w);
+        s.value = get_f64(&l->w);
+        s.phase = get_u32(&l->w);
+        if (s.phase > ENGINE_ACTIVE || (s.phase != ENGINE_NORMAL && s.since_us == CLOCK_NONE)) {
+            wire_fail(&l->w, ERR_MALFORMED);
+        }
+        worst = worst == 0 && s.phase == ENGINE_ACTIVE ? i + 1 : worst;
+        if (m != NULL) {
+            l->e->now->levels[m->level_first + i] = s;
+        }
+    }
+    return worst;
 }
 
 static void load_machine(struct loader *l)
@@ -366,21 +426,31 @@ static void load_machine(struct loader *l)
     int32_t version = (int32_t)get_u32(&l->w);
     int64_t after_us = get_time(&l->w);
     struct engine_machine_state s = {.prev_us = get_time(&l->w)};
+    s.timer_us = get_time(&l->w);
     s.since_us = get_time(&l->w);
-    s.clear_us = get_time(&l->w);
     s.fired_us = get_time(&l->w);
+    s.ended_us = get_time(&l->w);
     s.value = get_f64(&l->w);
-    s.phase = get_u32(&l->w);
+    s.degree.level = get_u32(&l->w);
+    s.degree.worst = get_u32(&l->w);
+    s.degree.changed_us = get_time(&l->w);
     int64_t alert_id = get_i64(&l->w);
-    uint32_t ranges = get_u32(&l->w);
-    s.fired_count = s.phase == ENGINE_ACTIVE ? 1 : 0;
-    if (s.phase > ENGINE_ACTIVE || ranges > RULE_RANGES_MAX ||
-        (s.phase != ENGINE_NORMAL && s.since_us == CLOCK_NONE) ||
-        (s.phase == ENGINE_ACTIVE && s.fired_us == CLOCK_NONE)) {
+    uint32_t levels = get_u32(&l->w);
+    s.fired_count = s.degree.level != 0 ? 1 : 0;
+    struct engine_machine *m = l->apply ? find_machine(l, rule_id, version) : NULL;
+    m = m != NULL && m->rule->level_count == levels ? m : NULL;
+    if (levels == 0 || levels > RULE_LEVELS_MAX || s.degree.worst > levels ||
+        load_levels(l, m, levels) != s.degree.level ||
+        (s.degree.level != 0 && (s.since_us == CLOCK_NONE || s.fired_us == CLOCK_NONE ||
+                                 s.degree.changed_us == CLOCK_NONE || s.degree.worst == 0))) {
         wire_fail(&l->w, ERR_MALFORMED);
         return;
     }
-    struct engine_machine *m = l->apply ? find_machine(l, rule_id, version) : NULL;
+    uint32_t ranges = get_u32(&l->w);
+    if (ranges > RULE_RANGES_MAX) {
+        wire_fail(&l->w, ERR_MALFORMED);
+        return;
+    }
     if (m != NULL) {
         m->after_us = after_us;
         take_machine(l, m, &s, alert_id);
@@ -434,6 +504,37 @@ static void begin_afresh(struct loader *l, int64_t watermark_us)
     }
 }
 
+static void load_ticks(struct loader *l)
+{
+    struct engine *e = l->e;
+    int64_t clock_us = get_time(&l->w);
+    uint32_t count = get_u32(&l->w);
+    if (count > wire_left(&l->w) / sizeof(int64_t)) {
+        wire_fail(&l->w, ERR_MALFORMED);
+        return;
+    }
+    if (l->apply) {
+        e->clock_us = clock_us;
+        e->saved_ticks = calloc((size_t)count + 1, sizeof(*e->saved_ticks));
+        if (e->saved_ticks == NULL) {
+            e->failed = ERR_NOMEM;
+            return;
+        }
+        e->saved_tick_count = count;
+    }
+    int64_t before_us = CLOCK_NONE;
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t us = get_time(&l->w);
+        if (us == CLOCK_NONE || us <= before_us) {
+            wire_fail(&l->w, ERR_MALFORMED);
+        }
+        before_us = us;
+        if (l->apply) {
+            e->saved_ticks[i] = us;
+        }
+    }
+}
+
 static void load(struct loader *l)
 {
     struct engine *e = l->e;
@@ -442,7 +543,7 @@ static void load(struct loader *l)
     int64_t first_us = get_time(&l->w);
     uint32_t slots = get_u32(&l->w);
     uint32_t machines = get_u32(&l->w);
-    if (slots > SAVE_LIST_MAX || machines > SAVE_LIST_MAX || base_us > watermark_us) {
+    if (slots > SAVE_LIST_MAX || machines > SAVE_LIST_MAX) {
         wire_fail(&l->w, ERR_MALFORMED);
     }
     if (l->apply) {
@@ -457,6 +558,7 @@ static void load(struct loader *l)
     for (uint32_t i = 0; i < machines && wire_err(&l->w) == ERR_OK; i++) {
         load_machine(l);
     }
+    load_ticks(l);
     if (wire_err(&l->w) == ERR_OK) {
         load_fences(l);
     }
@@ -511,6 +613,24 @@ static bool stands_after(const struct engine_episode *a, const struct engine_epi
            (a->resolved_us == CLOCK_NONE || a->resolved_us > b->resolved_us);
 }
 
+static uint64_t level_of(const struct rule *r, enum severity severity)
+{
+    uint64_t level = 1;
+    while (level < r->level_count && r->levels[level - 1].severity != severity) {
+        level++;
+    }
+    return level;
+}
+
+/* A rule with one severity never changes it. */
+static struct engine_degree degree_of(const struct rule *r, const struct engine_event *alert)
+{
+    bool one = r->level_count == 1;
+    return (struct engine_degree){.level = level_of(r, alert->severity),
+                                  .worst = level_of(r, alert->worst),
+                                  .changed_us = one ? alert->fired_at_us : alert->severity_at_us};
+}
+
 enum err engine_restore_alert(struct engine *e, const struct engine_event *alert)
 {
     struct engine_machine *m = NULL;
@@ -531,6 +651,7 @@ enum err engine_restore_alert(struct engine *e, const struct engine_event *alert
                                 .since_us = alert->since_us,
                                 .fired_us = alert->fired_at_us,
                                 .resolved_us = alert->resolved_at_us,
+                                .degree = degree_of(m->rule, alert),
                                 .value = alert->value};
     if (engine_episodes_push(&m->told, ep) != ERR_OK) {
         return ERR_NOMEM;
@@ -613,4 +734,5 @@ void engine_seal(struct engine *e)
         seal_range(e, i);
     }
     engine_state_copy(e, e->snapshots[0], e->now);
+    engine_timers_reset(e);
 }

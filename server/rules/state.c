@@ -16,6 +16,7 @@ static size_t state_bytes(const struct engine *e)
     return e->slot_count * sizeof(struct engine_slot_state) +
            e->range_count * sizeof(struct engine_range_state) +
            e->machine_count * sizeof(struct engine_machine_state) +
+           e->level_count * sizeof(struct engine_level_state) +
            e->memory_count * sizeof(struct engine_memory_state) +
            e->fence_count * sizeof(struct engine_fence_state);
 }
@@ -27,20 +28,27 @@ struct engine_state *engine_state_new(const struct engine *e)
         return NULL;
     }
     s->newest_us = CLOCK_NONE;
+    s->timer_us = CLOCK_NONE;
     s->slots = (void *)(s + 1);
     s->ranges = (void *)(s->slots + e->slot_count);
     s->machines = (void *)(s->ranges + e->range_count);
-    s->memories = (void *)(s->machines + e->machine_count);
+    s->levels = (void *)(s->machines + e->machine_count);
+    s->memories = (void *)(s->levels + e->level_count);
     s->fences = (void *)(s->memories + e->memory_count);
     s->place.us = CLOCK_NONE;
     for (uint32_t i = 0; i < e->slot_count; i++) {
         s->slots[i].last_us = CLOCK_NONE;
     }
     for (uint32_t i = 0; i < e->machine_count; i++) {
-        s->machines[i].prev_us = CLOCK_NONE;
-        s->machines[i].since_us = CLOCK_NONE;
-        s->machines[i].clear_us = CLOCK_NONE;
-        s->machines[i].fired_us = CLOCK_NONE;
+        s->machines[i] = (struct engine_machine_state){.prev_us = CLOCK_NONE,
+                                                       .timer_us = CLOCK_NONE,
+                                                       .since_us = CLOCK_NONE,
+                                                       .fired_us = CLOCK_NONE,
+                                                       .ended_us = CLOCK_NONE,
+                                                       .degree = {.changed_us = CLOCK_NONE}};
+    }
+    for (uint32_t i = 0; i < e->level_count; i++) {
+        s->levels[i] = (struct engine_level_state){.since_us = CLOCK_NONE, .clear_us = CLOCK_NONE};
     }
     for (uint32_t i = 0; i < e->memory_count; i++) {
         s->memories[i].prev_us = CLOCK_NONE;
@@ -53,6 +61,7 @@ void engine_state_copy(const struct engine *e, struct engine_state *to,
                        const struct engine_state *from)
 {
     to->newest_us = from->newest_us;
+    to->timer_us = from->timer_us;
     to->place = from->place;
     size_t bytes = state_bytes(e);
     if (bytes > 0) {
@@ -191,4 +200,5 @@ void engine_roll_back(struct engine *e, int64_t ts_us)
     for (uint32_t i = 0; i < e->slot_count; i++) {
         engine_series_cut(&e->slots[i].series, e->now->slots[i].end);
     }
+    engine_timers_reset(e);
 }

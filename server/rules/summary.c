@@ -181,8 +181,7 @@ static void put_text(struct buf *out, const char *text)
     buf_put_str(out, text == NULL ? "n/a" : text);
 }
 
-void rule_summary_render(const struct rule *r, const struct device *d, const double *inputs,
-                         double value, struct buf *out)
+void rule_summary_render(const struct rule *r, const struct rule_shown *shown, struct buf *out)
 {
     for (uint32_t i = 0; i < r->summary.count; i++) {
         const struct rule_part *p = &r->summary.parts[i];
@@ -191,27 +190,27 @@ void rule_summary_render(const struct rule *r, const struct device *d, const dou
             buf_put_view(out, p->text);
             break;
         case RULE_PART_DEVICE:
-            put_text(out, d->name);
+            put_text(out, shown->device->name);
             break;
         case RULE_PART_RULE:
             put_text(out, r->name);
             break;
         case RULE_PART_SEVERITY:
-            put_text(out, severity_words(r->severity));
+            put_text(out, severity_words(shown->severity));
             break;
         case RULE_PART_VALUE:
-            put_number(out, value);
+            put_number(out, shown->value);
             break;
         case RULE_PART_LABEL:
-            put_text(out, device_label(d, p->text));
+            put_text(out, device_label(shown->device, p->text));
             break;
         case RULE_PART_ATTR: {
-            const struct device_pair *pair = device_attribute(d, p->text);
+            const struct device_pair *pair = device_attribute(shown->device, p->text);
             put_text(out, pair == NULL ? NULL : pair->text);
             break;
         }
         case RULE_PART_METRIC:
-            put_number(out, inputs[p->input]);
+            put_number(out, shown->inputs[p->input]);
             break;
         }
     }

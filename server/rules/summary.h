@@ -42,5 +42,12 @@ NODISCARD enum err rule_summary_parse(struct view text, const struct rule_scope 
                                       struct intern *metrics, struct rule_inputs *in,
                                       struct rule_summary *ret_summary);
 void rule_summary_fini(struct rule_summary *s);
-void rule_summary_render(const struct rule *r, const struct device *d, const double *inputs,
-                         double value, struct buf *out);
+
+/* What the placeholders stand for. */
+struct rule_shown {
+    const struct device *device;
+    const double *inputs; /* by their number */
+    double value;
+    enum severity severity;
+};
+void rule_summary_render(const struct rule *r, const struct rule_shown *shown, struct buf *out);

@@ -66,7 +66,7 @@ double engine_input_value(const struct engine *e, const struct engine_machine *m
     case RULE_INPUT_BASELINE:
         return baseline(&e->slots[in->slot], s);
     case RULE_INPUT_CLOCK:
-        return clock_value(m->rule->zone, in->clock, t_us);
+        return clock_value(m->rule->calendar.zone, in->clock, t_us);
     case RULE_INPUT_MEMORY:
         return engine_memory_value(e, in, t_us);
     case RULE_INPUT_INSIDE:

@@ -1,7 +1,9 @@
 /*
  * oracle: the alert history as an uninterrupted run has it. The engine is run once over the stored
  * samples of each device in the order of (ts, arrival), with nothing before and nothing between; a
- * server that crashed, replayed and corrected itself must have come to the same alerts.
+ * server that crashed, replayed and corrected itself must have come to the same alerts. That the
+ * clock had come to an instant and nothing was heard is no sample: where an alert begins or ends
+ * without one, the engine is told so.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +11,7 @@
 #include "base/check.h"
 #include "checks.h"
 #include "model/sample.h"
+#include "rules/inside.h"
 
 enum { ORACLE_ALERTS_MAX = 4096, ORACLE_ARENA = 64 << 20 };
 
@@ -16,6 +19,11 @@ struct told {
     int32_t rule_id;
     int64_t since_us, fired_us, resolved_us;
     double value;
+};
+
+struct instants {
+    int64_t items[2 * ORACLE_ALERTS_MAX];
+    uint32_t count, next;
 };
 
 /* When exactly a rule was changed between two samples nobody wrote down. */
@@ -58,9 +66,47 @@ static uint32_t sample_of(const struct pg *pg, struct intern *metrics, const str
     return n;
 }
 
+static int time_order(const void *a, const void *b)
+{
+    const int64_t *x = a;
+    const int64_t *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* When the stored alerts of a device began and ended, in order. */
+static uint32_t instants_of(const struct pg *pg, int32_t device_id, int64_t *instants)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < pg->alerts.count; i++) {
+        const struct pg_alert *a = &pg->alerts.items[i];
+        if (a->device_id == device_id) {
+            CHECK(count + 2 <= 2 * ORACLE_ALERTS_MAX);
+            instants[count++] = a->fired_us;
+            instants[count++] = a->resolved_us;
+        }
+    }
+    qsort(instants, count, sizeof(*instants), time_order);
+    return count;
+}
+
+/* The instants between two samples. */
+static void advance(struct engine *e, int64_t before_us, struct instants *in,
+                    struct engine_out *out)
+{
+    while (in->next < in->count && in->items[in->next] < before_us) {
+        int64_t t_us = in->items[in->next++];
+        if (t_us > engine_watermark_us(e)) {
+            engine_tick(e, t_us, out);
+        }
+    }
+}
+
 static uint32_t run_engine(int32_t device_id, struct told *told)
 {
     struct sim *s = sim_get();
+    static struct instants instants;
+    instants.next = 0;
+    instants.count = instants_of(s->pg, device_id, instants.items);
     struct engine_rule *rules = NULL;
     uint32_t rule_count = 0;
     struct device *d = catalog_device_by_id(s->server.catalog, device_id);
@@ -81,9 +127,11 @@ static uint32_t run_engine(int32_t device_id, struct told *told)
         sample.count = sample_of(s->pg, s->server.metrics, row, values);
         int32_t twice = 0;
         CHECK(sample_sort(&sample, &twice) == ERR_OK);
+        advance(e, sample.ts_us, &instants, &out);
         CHECK(engine_feed(e, &sample, row->received_us, &out) == ENGINE_NEW);
         engine_run(e, &out);
     }
+    advance(e, CLOCK_MAX_US, &instants, &out);
     CHECK(out.err == ERR_OK);
     uint32_t count = 0;
     for (const struct engine_event *ev = out.first; ev != NULL; ev = ev->next) {

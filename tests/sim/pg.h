@@ -29,8 +29,8 @@ struct pg_shape {
 struct pg_alert {
     int64_t id;
     int32_t rule_id, device_id;
-    char state[16];
-    int64_t since_us, fired_us, resolved_us;
+    char state[16], severity[16], worst[16];
+    int64_t since_us, fired_us, resolved_us, severity_us;
     double value;
     bool acknowledged;
     uint32_t history; /* rows of alert_events */
@@ -108,6 +108,7 @@ struct pg {
     PG_TABLE(struct partition_range) partitions;
     struct pg_state states[SIM_DEVICES_MAX + 1];
     char *reported[SIM_DEVICES_MAX + 1];
+    bool timers[SIM_DEVICES_MAX + 1];
     int64_t boundary_us;
 };
 

@@ -126,8 +126,11 @@ static void run_alert(struct pg *pg, const struct batch_op *op)
                          .since_us = op_time(op, 6),
                          .fired_us = op_time(op, 7),
                          .resolved_us = op_time(op, 8),
+                         .severity_us = op_time(op, 12),
                          .value = op_real(op, 9)};
     copy_word(a.state, sizeof(a.state), op->values[5]);
+    copy_word(a.severity, sizeof(a.severity), op->values[4]);
+    copy_word(a.worst, sizeof(a.worst), op->values[13]);
     if (pg_alert(pg, a.id) != NULL) {
         sim_violation("alert numbers", "alert %lld is inserted twice", (long long)a.id);
     }
@@ -154,6 +157,9 @@ static void run_alert_update(struct pg *pg, const struct batch_op *op)
     a->fired_us = op_time(op, 3);
     a->resolved_us = op_time(op, 4);
     a->value = op_real(op, 5);
+    copy_word(a->severity, sizeof(a->severity), op->values[7]);
+    a->severity_us = op_time(op, 8);
+    copy_word(a->worst, sizeof(a->worst), op->values[9]);
     one_open(pg, a);
     sim_log("alert %lld: %s", (long long)a->id, a->state);
 }
@@ -348,6 +354,16 @@ static void run_session_delete(struct pg *pg, const struct batch_op *op)
     }
 }
 
+static void run_timer(struct pg *pg, const struct batch_op *op)
+{
+    pg->timers[op_int(op, 0)] = true;
+}
+
+static void run_timer_delete(struct pg *pg, const struct batch_op *op)
+{
+    pg->timers[op_int(op, 0)] = false;
+}
+
 void pg_run(struct pg *pg, const struct batch_op *op)
 {
     static const struct {
@@ -359,9 +375,9 @@ void pg_run(struct pg *pg, const struct batch_op *op)
         {"INSERT INTO metrics (id, name)", run_metric, 2},
         {"INSERT INTO shapes (id, metrics)", run_shape, 2},
         {"INSERT INTO alerts (id, rule_id, rule, device_id, severity, state, since,", run_alert,
-         12},
+         16},
         {"UPDATE alerts SET state = $2, since = $3, fired_at = $4, resolved_at = $5, value = $6,",
-         run_alert_update, 7},
+         run_alert_update, 11},
         {"UPDATE alerts SET acknowledged_by", run_alert_acknowledged, 3},
         {"UPDATE alerts SET state = 'resolved', resolved_at = greatest", run_alert_orphan, 2},
         {"INSERT INTO alert_events (alert_id, kind, ts, detail) VALUES", run_alert_history, 4},
@@ -380,6 +396,8 @@ void pg_run(struct pg *pg, const struct batch_op *op)
         {"INSERT INTO command_history (command_id, seq, state, ts, cause)", run_command_history, 5},
         {"INSERT INTO rejected_messages (received_at, device, topic,", run_rejected, 8},
         {"UPDATE devices SET reported = reported ||", run_reported, 2},
+        {"INSERT INTO device_timers (device_id)", run_timer, 1},
+        {"DELETE FROM device_timers WHERE device_id = $1", run_timer_delete, 1},
         {"INSERT INTO sessions (device_id, client_id, filters, expiry_s)", run_session, 4},
         {"DELETE FROM sessions WHERE device_id = $1 AND client_id = $2", run_session_delete, 2},
     };

@@ -274,7 +274,7 @@ static int alert_order(const void *a, const void *b)
 
 static struct db_result *select_alerts(struct pg *pg, const struct db_params *p)
 {
-    struct db_result *r = result_new(6);
+    struct db_result *r = result_new(10);
     const struct pg_alert **found = calloc(pg->alerts.count + 1, sizeof(const struct pg_alert *));
     uint32_t count = 0;
     for (uint32_t i = 0; i < pg->alerts.count; i++) {
@@ -293,6 +293,10 @@ static struct db_result *select_alerts(struct pg *pg, const struct db_params *p)
         result_int(r, found[i]->fired_us);
         result_int(r, found[i]->resolved_us);
         result_real(r, found[i]->value);
+        result_text(r, found[i]->severity);
+        result_text(r, found[i]->worst);
+        result_int(r, found[i]->severity_us);
+        result_text(r, "f");
     }
     free(found);
     return r;
@@ -346,6 +350,18 @@ static struct db_result *select_rule_devices(struct pg *pg, const struct db_para
     return r;
 }
 
+static struct db_result *select_timers(struct pg *pg, const struct db_params *p)
+{
+    (void)p;
+    struct db_result *r = result_new(1);
+    for (int32_t device = 1; device <= SIM_DEVICES_MAX; device++) {
+        if (pg->timers[device]) {
+            result_int(r, device);
+        }
+    }
+    return r;
+}
+
 /* ---- attributes ---- */
 
 static struct db_result *select_attributes(struct pg *pg, const struct db_params *p)
@@ -383,6 +399,7 @@ struct db_result *db_select(struct pg *pg, const char *sql, const struct db_para
         {"FROM commands c WHERE c.state IN ('queued', 'sent', 'delivered')", select_open_commands},
         {"SELECT id, method = $3 AND params = $4::jsonb, state FROM commands", select_key},
         {"FROM device_state WHERE device_id = $1", select_state},
+        {"SELECT device_id FROM device_timers", select_timers},
         {"FROM latest WHERE device_id = $1 ORDER BY metric", select_latest},
         {"FROM samples s LEFT JOIN shapes sh ON sh.id = s.shape WHERE s.device_id = $1 AND s.ts >= "
          "$2::timestamptz AND s.flags & 3 = 0 ORDER BY s.ts, s.received_at",

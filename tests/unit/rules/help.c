@@ -148,8 +148,8 @@ static struct help_alert *find_alert(struct help_run *r, int64_t id)
 
 static void take_event(struct help_run *r, const struct engine_event *ev)
 {
-    static const char *const words[] = {"pending",  "reset",     "fired",
-                                        "resolved", "corrected", "retracted"};
+    static const char *const words[] = {"pending",   "reset",     "fired",   "resolved",
+                                        "corrected", "retracted", "severity"};
     size_t used = strlen(r->log);
     (void)snprintf(r->log + used, sizeof(r->log) - used, "%s%s", used > 0 ? " " : "",
                    words[ev->kind]);
@@ -167,6 +167,9 @@ static void take_event(struct help_run *r, const struct engine_event *ev)
                              .since_us = ev->since_us,
                              .fired_us = ev->fired_at_us,
                              .resolved_us = ev->resolved_at_us,
+                             .severity_us = ev->severity_at_us,
+                             .severity = ev->severity,
+                             .worst = ev->worst,
                              .value = ev->value,
                              .retracted = ev->kind == ENGINE_RETRACTED};
     r->corrected += ev->kind == ENGINE_CORRECTED;
@@ -195,6 +198,12 @@ void help_take(struct help_run *r)
     r->out.first = NULL;
     r->out.last = NULL;
     arena_reset(&r->arena);
+}
+
+void help_advance(struct help_run *r, int64_t ts_us)
+{
+    engine_advance(r->engine, ts_us, &r->out);
+    help_take(r);
 }
 
 enum engine_verdict help_feed_sample(struct help_run *r, struct sample *s)
@@ -246,9 +255,14 @@ char *help_history(struct help_run *r)
     buf_init(&b, 1 << 20);
     for (uint32_t i = 0; i < n; i++) {
         const struct help_alert *a = &list[i];
-        buf_printf(&b, "%d %lld %lld %lld %a\n", a->rule_id, (long long)a->since_us,
+        buf_printf(&b, "%d %lld %lld %lld %a", a->rule_id, (long long)a->since_us,
                    (long long)a->fired_us,
                    a->resolved_us == CLOCK_NONE ? -1LL : (long long)a->resolved_us, a->value);
+        if (a->severity_us != a->fired_us) {
+            buf_printf(&b, " %s %lld %s", severity_words(a->severity), (long long)a->severity_us,
+                       severity_words(a->worst));
+        }
+        buf_put_str(&b, "\n");
     }
     free(list);
     return buf_take_str(&b);

@@ -43,7 +43,8 @@ void help_label(struct device *d, const char *key, const char *text);
 struct help_alert {
     int64_t id;
     int32_t rule_id;
-    int64_t since_us, fired_us, resolved_us;
+    int64_t since_us, fired_us, resolved_us, severity_us;
+    enum severity severity, worst;
     double value;
     bool retracted;
 };
@@ -69,8 +70,10 @@ void help_take(struct help_run *r);
 /* One metric. */
 enum engine_verdict help_feed(struct help_run *r, int64_t ts_us, int32_t metric, double v);
 enum engine_verdict help_feed_sample(struct help_run *r, struct sample *s);
+/* Time passes without a sample. */
+void help_advance(struct help_run *r, int64_t ts_us);
 /* The alerts that were not retracted, sorted by rule and time, as text: rule since fired resolved
- * value. */
+ * value, and of those whose severity changed what it is, since when, and the worst. */
 char *help_history(struct help_run *r);
 
 /* A small generator, so that a failing run can be repeated. */

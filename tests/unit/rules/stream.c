@@ -98,16 +98,30 @@ struct rule *stream_rule(struct help_env *h, struct help_random *random)
         "for_total(x > 50, 30s, y > 60) and x > 55",
         "then(x > 55, 5s, then(y > 50, 10s, x < 45))",
         "(hour() + minute()) % 2 == 0 and irate(x[10s]) > 1",
+        "absent_over_time(x[20s])",
+        "y > 45 and absent_over_time(x[8s])",
+        "then_none(y > 52, 6s, x > 50)",
     };
     static const char *const clears[] = {"", "'clear':'x < 50',",
                                          "'clear':'avg_over_time(y[10s]) < 49',"};
-    char document[512];
+    uint32_t count = sizeof(whens) / sizeof(whens[0]);
+    char levels[512];
+    if (help_random(random, 3) > 0) {
+        (void)snprintf(levels, sizeof(levels), "'when':'%s',%s", whens[help_random(random, count)],
+                       clears[help_random(random, 3)]);
+    } else {
+        (void)snprintf(levels, sizeof(levels),
+                       "'severities':{'warning':{'when':'x > 52','clear':'x < 48'},"
+                       "'major':{%s'when':'%s'},'critical':{'when':'x > 65','for':'%us'}},",
+                       clears[help_random(random, 3)], whens[help_random(random, count)],
+                       help_random(random, 3) * 4);
+    }
+    char document[1024];
     (void)snprintf(document, sizeof(document),
-                   "{'name':'r','when':'%s',%s'for':'%us','clear_for':'%us','max_gap':'%us',"
-                   "'summary':'{{x}} {{y}} {{value}}'}",
-                   whens[help_random(random, sizeof(whens) / sizeof(whens[0]))],
-                   clears[help_random(random, 3)], help_random(random, 3) * 5,
-                   help_random(random, 3) * 5, 10 + help_random(random, 300));
+                   "{'name':'r',%s'for':'%us','clear_for':'%us','max_gap':'%us','cooldown':'%us',"
+                   "'summary':'{{x}} {{y}} {{value}} {{severity}}'}",
+                   levels, help_random(random, 3) * 5, help_random(random, 3) * 5,
+                   10 + help_random(random, 300), help_random(random, 2) * 20);
     return help_rule(h, document);
 }
 
@@ -146,8 +160,15 @@ static bool same_memory(const struct engine_memory_state *a, const struct engine
 
 static bool same_machine(const struct engine_machine_state *a, const struct engine_machine_state *b)
 {
-    return a->prev_us == b->prev_us && a->since_us == b->since_us && a->clear_us == b->clear_us &&
-           a->fired_us == b->fired_us && same_bits(a->value, b->value) && a->phase == b->phase;
+    return a->prev_us == b->prev_us && a->timer_us == b->timer_us && a->since_us == b->since_us &&
+           a->fired_us == b->fired_us && a->ended_us == b->ended_us &&
+           same_bits(a->value, b->value) && memcmp(&a->degree, &b->degree, sizeof(a->degree)) == 0;
+}
+
+static bool same_level(const struct engine_level_state *a, const struct engine_level_state *b)
+{
+    return a->since_us == b->since_us && a->clear_us == b->clear_us &&
+           same_bits(a->value, b->value) && a->phase == b->phase;
 }
 
 bool stream_same_state(const struct engine *a, const struct engine *b, bool numbers)
@@ -170,6 +191,9 @@ bool stream_same_state(const struct engine *a, const struct engine *b, bool numb
     for (uint32_t i = 0; i < a->machine_count && same; i++) {
         same = same_machine(&a->now->machines[i], &b->now->machines[i]) &&
                (!numbers || a->now->machines[i].fired_count == b->now->machines[i].fired_count);
+    }
+    for (uint32_t i = 0; i < a->level_count && same; i++) {
+        same = same_level(&a->now->levels[i], &b->now->levels[i]);
     }
     return same;
 }

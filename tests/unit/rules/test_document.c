@@ -19,8 +19,8 @@ Test(document, the_readme_example_compiles_with_every_field)
     cr_expect_eq(rule_mode(r), RULE_ACTIVE);
     cr_expect_eq(rule_severity(r), SEVERITY_CRITICAL);
     cr_expect_eq(rule_lateness_us(r), 30 * S);
-    cr_expect_eq(r->for_us, 2 * MIN);
-    cr_expect_eq(r->clear_for_us, 90 * S);
+    cr_expect_eq(r->levels[0].for_us, 2 * MIN);
+    cr_expect_eq(r->levels[0].clear_for_us, 90 * S);
     cr_expect_eq(r->max_gap_us, 10 * MIN);
     uint32_t count = 0;
     const struct rule_action *a = rule_actions(r, &count);
@@ -50,7 +50,7 @@ Test(document, what_is_left_out_has_a_default)
     cr_expect_eq(rule_mode(r), RULE_ACTIVE);
     cr_expect_eq(rule_severity(r), SEVERITY_WARNING);
     cr_expect_eq(rule_lateness_us(r), 2 * MIN, "from the environment");
-    cr_expect_eq(r->for_us + r->clear_for_us + r->max_gap_us, 0);
+    cr_expect_eq(r->levels[0].for_us + r->levels[0].clear_for_us + r->max_gap_us, 0);
     uint32_t count = 0;
     const struct rule_action *a = rule_actions(r, &count);
     cr_assert_eq(count, 1);
@@ -113,11 +113,17 @@ static const struct refusal refusals[] = {
     {",'when':'x > 1','clear':'x >'", ERR_SYNTAX, "/clear", "expected a value"},
     {",'when':'x > 1','whne':1", ERR_UNKNOWN_NAME, "/whne", "did you mean \"when\"?"},
     {",'when':'x > 1','a/b~c':1", ERR_UNKNOWN_NAME, "/a~1b~0c", "unknown field"},
-    {",'when':'x > 1','cooldown':'5m'", ERR_UNSUPPORTED, "/cooldown", "not part of this version"},
-    {",'when':'x > 1','timezone':'UTC'", ERR_UNSUPPORTED, "/timezone", "not part of this version"},
-    {",'when':'x > 1','late':'correct'", ERR_UNSUPPORTED, "/late", "not part of this version"},
+    {",'when':'x > 1','cooldown':5", ERR_TYPE, "/cooldown", "\"2m\""},
+    {",'when':'x > 1','timezone':'Mars/Olympus'", ERR_UNKNOWN_NAME, "/timezone", "Europe/Vienna"},
+    {",'when':'x > 1','active':{}", ERR_TYPE, "/active", "array of windows"},
+    {",'when':'x > 1','active':[]", ERR_TYPE, "/active", "array of windows"},
+    {",'when':'x > 1','active':[{'days':'monday'}]", ERR_SYNTAX, "/active/0/days", "mon-fri"},
+    {",'when':'x > 1','active':[{'from':'7:00'}]", ERR_SYNTAX, "/active/0/from", "07:30"},
+    {",'when':'x > 1','active':[{},{'to':'24:01'}]", ERR_SYNTAX, "/active/1/to", "07:30"},
+    {",'when':'x > 1','active':[{'until':'24:00'}]", ERR_UNKNOWN_NAME, "/active/0/until",
+     "unknown"},
+    {",'when':'x > 1','correct_within':'1h'", ERR_SYNTAX, "/correct_within", "correct"},
     {",'when':'x > 1','late':'never'", ERR_UNKNOWN_NAME, "/late", "ignore"},
-    {",'when':'x > 1','mode':'shadow'", ERR_UNSUPPORTED, "/mode", "not part of this version"},
     {",'when':'x > 1','mode':'on'", ERR_UNKNOWN_NAME, "/mode", "active"},
     {",'when':'x > 1','mode':''", ERR_UNKNOWN_NAME, "/mode", "active"},
     {",'when':'x > 1','severity':'bad'", ERR_UNKNOWN_NAME, "/severity", "critical, major"},

@@ -60,7 +60,7 @@ Test(evaluate, arithmetic_binds_as_in_promql_and_is_ieee_double)
         double values[RULE_INPUTS_MAX];
         values_of(r, values);
         double mark = 0;
-        (void)rule_program_run(&r->when, values, &mark);
+        (void)rule_program_run(&r->levels[0].when, values, &mark);
         cr_expect(mark == cases[i].value, "%s: %.17g, expected %.17g", cases[i].expr, mark,
                   cases[i].value);
         rule_drop(r);
@@ -101,7 +101,7 @@ Test(evaluate, conditions_bind_as_in_promql)
         double values[RULE_INPUTS_MAX];
         values_of(r, values);
         double mark = 0;
-        cr_expect_eq(rule_program_run(&r->when, values, &mark) != 0, cases[i].holds, "%s",
+        cr_expect_eq(rule_program_run(&r->levels[0].when, values, &mark) != 0, cases[i].holds, "%s",
                      cases[i].when);
         rule_drop(r);
     }
@@ -141,7 +141,7 @@ Test(evaluate, absent_goes_through_arithmetic_and_makes_comparisons_false)
         double values[RULE_INPUTS_MAX];
         values_of(r, values);
         double mark = 0;
-        cr_expect_eq(rule_program_run(&r->when, values, &mark) != 0, cases[i].holds, "%s",
+        cr_expect_eq(rule_program_run(&r->levels[0].when, values, &mark) != 0, cases[i].holds, "%s",
                      cases[i].when);
         rule_drop(r);
     }
@@ -161,7 +161,7 @@ Test(evaluate, a_value_that_is_absent_has_one_bit_pattern)
         double values[RULE_INPUTS_MAX];
         values_of(r, values);
         double mark = 0;
-        (void)rule_program_run(&r->when, values, &mark);
+        (void)rule_program_run(&r->levels[0].when, values, &mark);
         cr_expect_eq(memcmp(&mark, &absent, sizeof(mark)), 0, "%s", whens[i]);
         rule_drop(r);
     }
@@ -189,7 +189,7 @@ Test(evaluate, the_value_of_an_alert_is_the_left_side_of_the_first_comparison_of
         double values[RULE_INPUTS_MAX];
         values_of(r, values);
         double mark = 0;
-        (void)rule_program_run(&r->when, values, &mark);
+        (void)rule_program_run(&r->levels[0].when, values, &mark);
         cr_expect(mark == cases[i].value || (isnan(mark) && isnan(cases[i].value)), "%s: %g",
                   cases[i].when, mark);
         rule_drop(r);

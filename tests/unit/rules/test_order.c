@@ -13,6 +13,7 @@ static struct help_run *run_stream(struct help_env *h, struct stream *s, uint64_
         cr_assert_neq(help_feed_sample(run, &s->items[i].sample), ENGINE_LATE, "seed %llu item %u",
                       (unsigned long long)seed, i);
     }
+    help_advance(run, engine_watermark_us(run->engine) + (int64_t)(seed % 5) * 7 * S);
     return run;
 }
 

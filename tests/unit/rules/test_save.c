@@ -65,6 +65,9 @@ static void take_over(struct help_run *to, const struct help_run *from)
                                   .since_us = a->since_us,
                                   .fired_at_us = a->fired_us,
                                   .resolved_at_us = a->resolved_us,
+                                  .severity = a->severity,
+                                  .worst = a->worst,
+                                  .severity_at_us = a->severity_us,
                                   .value = a->value};
         if (!a->retracted) {
             cr_assert_eq(engine_restore_alert(to->engine, &ev), ERR_OK);
@@ -107,6 +110,9 @@ static void one_life(struct life *l, struct help_random *random)
     expect_same(first, second, l->seed, "after the restart");
     feed(l, first, die_at, l->s->count);
     feed(l, second, die_at, l->s->count);
+    int64_t end_us = engine_watermark_us(first->engine) + 40 * S;
+    help_advance(first, end_us);
+    help_advance(second, end_us);
     expect_same(first, second, l->seed, "at the end");
     help_run_free(first);
     help_run_free(second);
