@@ -218,7 +218,11 @@ int64_t rule_calendar_next(const struct rule_calendar *c, int64_t t_us)
             }
         }
     }
-    /* A change of the clocks moves it by at most two hours: look again shortly before. */
+    /* A change of the clocks moves it by at most two hours: look again shortly before, and then
+     * from minute to minute. */
     least = least > 3 * 60 ? least - 2 * 60 : least;
-    return t_us - t_us % CLOCK_MINUTE_US + least * CLOCK_MINUTE_US;
+    int64_t minute_us = t_us - t_us % CLOCK_MINUTE_US;
+    int64_t next_us = minute_us + least * CLOCK_MINUTE_US;
+    bool steady = zone_offset_s(c->zone, t_us) == zone_offset_s(c->zone, next_us);
+    return steady ? next_us : minute_us + CLOCK_MINUTE_US;
 }

@@ -89,8 +89,9 @@ static int64_t timed_due(const struct engine *e, const struct engine_machine *m)
     for (uint32_t i = 0; i < m->rule->level_count; i++) {
         due_us = sooner(due_us, level_due(e, m, i));
     }
-    if (!rule_calendar_open(&m->rule->calendar, later(t_us, m->after_us))) {
-        due_us = sooner(due_us, rule_calendar_next(&m->rule->calendar, later(t_us, m->after_us)));
+    int64_t asked_us = later(t_us, m->after_us);
+    if (asked_us != CLOCK_NONE && !rule_calendar_open(&m->rule->calendar, asked_us)) {
+        due_us = sooner(due_us, rule_calendar_next(&m->rule->calendar, asked_us));
     }
     if (m->after_us != CLOCK_NONE && (due_us == CLOCK_NONE || due_us < m->after_us)) {
         due_us = begins_late(e, m) ? m->after_us : CLOCK_NONE;

@@ -118,10 +118,11 @@ struct rule *stream_rule(struct help_env *h, struct help_random *random)
     }
     char document[1024];
     (void)snprintf(document, sizeof(document),
-                   "{'name':'r',%s'for':'%us','clear_for':'%us','max_gap':'%us','cooldown':'%us',"
+                   "{'name':'r',%s'for':'%us','clear_for':'%us','max_gap':'%us','cooldown':'%us',%s"
                    "'summary':'{{x}} {{y}} {{value}} {{severity}}'}",
                    levels, help_random(random, 3) * 5, help_random(random, 3) * 5,
-                   10 + help_random(random, 300), help_random(random, 2) * 20);
+                   10 + help_random(random, 300), help_random(random, 2) * 20,
+                   help_random(random, 4) > 0 ? "" : "'active':[{'from':'13:50','to':'14:05'}],");
     return help_rule(h, document);
 }
 
