@@ -185,7 +185,7 @@ enum err store_reliability(struct db *db, int32_t device_id, const char *severit
         "WITH period AS (SELECT tstzmultirange(tstzrange($3::timestamptz, $4::timestamptz)) AS r),"
         " raw AS (SELECT coalesce(range_agg(tstzrange(a.fired_at,"
         " greatest(a.fired_at, a.resolved_at))), '{}') AS r FROM alerts a"
-        " WHERE a.device_id = $1 AND a.state IN ('firing', 'resolved')"
+        " WHERE a.device_id = $1 AND NOT a.shadow AND a.state IN ('firing', 'resolved')"
         " AND a.severity = ANY($2::text[]) AND a.fired_at < $4::timestamptz"
         " AND coalesce(a.resolved_at > $3::timestamptz, true)),"
         " service AS (SELECT coalesce(range_agg(tstzrange(w.started_at,"
