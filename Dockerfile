@@ -4,7 +4,7 @@ FROM debian:bookworm-slim AS build
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       cmake ninja-build gcc libc6-dev pkg-config libuv1-dev libssl-dev libpq-dev libjansson-dev libmicrohttpd-dev \
-      libyaml-dev libxxhash-dev zlib1g-dev libcurl4-openssl-dev libwslay-dev libgeos-dev \
+      libyaml-dev libxxhash-dev zlib1g-dev libcurl4-openssl-dev libwslay-dev libgeos-dev libical-dev \
  && apt-get clean && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
 WORKDIR /src
 COPY CMakeLists.txt ./
@@ -18,7 +18,7 @@ RUN cmake -S . -B build -G Ninja -DTESTS=OFF \
 FROM debian:bookworm-slim
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      ca-certificates libuv1 libssl3 libpq5 libjansson4 libmicrohttpd12 libyaml-0-2 libxxhash0 zlib1g libcurl4 libwslay1 libgeos-c1v5 \
+      ca-certificates libuv1 libssl3 libpq5 libjansson4 libmicrohttpd12 libyaml-0-2 libxxhash0 zlib1g libcurl4 libwslay1 libgeos-c1v5 libical3 \
  && apt-get clean && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin \
  && groupadd --system --gid 10001 signalbox \
  && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/signalbox --shell /usr/sbin/nologin signalbox \

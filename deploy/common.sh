@@ -4,7 +4,7 @@
 
 PACKAGES_RUN="ca-certificates curl jq procps util-linux postgresql-15"
 PACKAGES_BUILD="cmake ninja-build gcc libc6-dev pkg-config libuv1-dev libssl-dev libpq-dev libjansson-dev libmicrohttpd-dev
- libyaml-dev libxxhash-dev zlib1g-dev libcurl4-openssl-dev libwslay-dev libgeos-dev"
+ libyaml-dev libxxhash-dev zlib1g-dev libcurl4-openssl-dev libwslay-dev libgeos-dev libical-dev"
 POSTGRES_BIN=${POSTGRES_BIN:-/usr/lib/postgresql/15/bin}
 
 say() { printf '%s\n' "$*"; }

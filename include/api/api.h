@@ -28,6 +28,8 @@ struct api_hooks {
     /* There may be something to tell somebody; or channels changed. NULL: nobody is told. */
     void (*notify)(void *arg, bool channels_changed);
     bool (*ready)(void *arg, char *ret_why, size_t size); /* for /readyz */
+    int64_t (*work_order_id)(void *arg);                  /* a new one */
+    void (*maintenance_changed)(void *arg); /* plans or work orders: committed, with events */
 };
 
 /* One committed event, for streams and for requests that wait. Texts are borrowed during the call.

@@ -52,6 +52,9 @@ struct command_new {
     const char *origin;          /* "api:admin", "rule:hot" */
     int64_t alert_id;            /* 0: none */
     const char *idempotency_key; /* NULL: none; that it is new is the caller's to know */
+    int64_t wait_us;             /* it is not sent before; 0: at once */
+    const char *hold;            /* methods that take its place while it waits: "start,run" */
+    const char *cause;           /* why it waits, or was suppressed; NULL: origin says it */
 };
 
 NODISCARD struct command_book *command_book_new(const struct conf *conf,
@@ -62,6 +65,10 @@ NODISCARD enum err command_book_restore(struct command_book *b, struct db *db);
 /* ERR_FULL: the device has too many open commands. The id is given by the book. */
 NODISCARD enum err command_book_create(struct command_book *b, const struct command_new *c,
                                        int64_t *ret_id, enum command_state *ret_state);
+/* Writes it down as suppressed, with the cause, and that is all. */
+void command_book_suppress(struct command_book *b, const struct command_new *c);
+/* After a restart: an open command waits still. */
+void command_book_wait(struct command_book *b, int64_t id, int64_t wait_us);
 NODISCARD enum err command_book_cancel(struct command_book *b, int64_t id,
                                        const char *actor); /* ERR_STATE, ERR_NOT_FOUND */
 void command_book_send(struct command_book *b,

@@ -22,19 +22,21 @@ enum api_op_kind {
     API_OP_TELEMETRY,
     API_OP_ALERT_LIFE, /* comment, assign, shelve, unshelve */
     API_OP_NOTE,       /* an event */
+    API_OP_OVERRIDE    /* automation leaves a method of a device alone */
 };
 
 struct api_op {
     struct mail mail; /* for whoever carries the op */
     enum api_op_kind kind;
     /* in: strings are owned by the api until `done` has run */
-    int32_t device_id;  /* COMMAND_CREATE, TELEMETRY, ALERT_LIFE, NOTE */
-    const char *method; /* ALERT_LIFE: comment, assigned, shelved, unshelved; NOTE: the event */
+    int32_t device_id;  /* COMMAND_CREATE, TELEMETRY, ALERT_LIFE, NOTE, OVERRIDE */
+    const char *method; /* OVERRIDE, "": all; ALERT_LIFE: comment, assigned, shelved, unshelved;
+                           NOTE: the event */
     const char *params; /* JSON object */
-    int64_t expires_us; /* from now; 0: the default */
+    int64_t expires_us; /* from now; 0: the default; of OVERRIDE: it ends */
     const char *idempotency_key; /* COMMAND_CREATE, TELEMETRY; NULL: none */
     const char *actor;           /* the token's name */
-    const char *comment;         /* ALERT_ACK, ALERT_LIFE; may be NULL */
+    const char *comment;         /* ALERT_ACK, ALERT_LIFE, OVERRIDE; may be NULL */
     const char *assignee;        /* ALERT_LIFE; NULL: nobody */
     int64_t until_us;            /* ALERT_LIFE, shelved */
     int64_t id;                  /* command or alert */

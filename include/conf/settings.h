@@ -73,6 +73,8 @@ COUNT(geofences_max,                    10000,               0,       1000000,  
  TIME(command_expiry,                   3600*SEC,            1*SEC,   2592000*SEC,   PLAIN,  "expiry of a command whose sender gave none") \
  TIME(command_timeout,                  60*SEC,              1*SEC,   86400*SEC,     PLAIN,  "a delivered command without an answer for so long ends as timed_out") \
 COUNT(commands_per_device_max,          100,                 1,       10000,         PLAIN,  "commands of one device that have not ended; more are refused") \
+COUNT(automation_per_minute,            240,                 0,       100000,        PLAIN,  "commands of one method that rules may send to one device a minute; then none for ten minutes; 0: no limit") \
+ TIME(maintenance_interval,           60*SEC,              100000,  3600*SEC,      PLAIN,  "how often maintenance plans look at new samples and at the clock") \
  TEXT(spool_dir,                        "",                                          PLAIN,  "folder for messages while PostgreSQL is not available; empty: they are not acknowledged then") \
  SIZE(spool_max,                        2048*MIB,            64*MIB,  1048576*MIB,   PLAIN,  "size of all files in spool_dir; when it is reached nothing more is acknowledged") \
  TIME(spool_after,                      2*SEC,               100000,  600*SEC,       PLAIN,  "PostgreSQL must be away for so long before messages go to spool_dir") \

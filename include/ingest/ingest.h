@@ -49,6 +49,8 @@ NODISCARD enum err ingest_new(const struct conf *conf, struct catalog *catalog, 
                               struct ingest **ret_ingest);
 /* Reads what must be known before the first message: open commands, highest ids, partitions. */
 NODISCARD enum err ingest_restore(struct ingest *in, struct db *db);
+/* Likewise: what rules commanded lately, and who has taken over by hand. */
+NODISCARD enum err ingest_restore_automation(struct ingest *in, struct db *db);
 NODISCARD enum err ingest_start(struct ingest *in);
 /* Finishes what is in the open batch, flushes state, then ends the core's thread. Nothing may be
  * posted afterwards. */
@@ -71,7 +73,19 @@ void ingest_delivered(struct ingest *in, int64_t delivery_id, enum err status);
 
 /* Takes o: its statements go into the open batch. Any thread; in the order of the calls of one. */
 void ingest_commit(struct ingest *in, struct ops *o);
-void ingest_submit(struct ingest *in, struct api_op *op);                           /* any thread */
+/* An event of another module. */
+struct ingest_news {
+    const char *kind;
+    const char *level; /* static words */
+    int32_t device_id; /* 0: none */
+    int64_t ts_us;
+    struct view json;
+};
+/* The same, and with it events: numbered, stored, announced after the commit. Texts are copied. */
+void ingest_announce(struct ingest *in, struct ops *o, const struct ingest_news *news,
+                     uint32_t count);
+int64_t ingest_work_order_id(struct ingest *in);          /* a new one; any thread */
+void ingest_submit(struct ingest *in, struct api_op *op); /* any thread */
 void ingest_catalog_changed(struct ingest *in, enum catalog_kind kind, int32_t id); /* any thread */
 bool ingest_online(struct ingest *in, int32_t device_id); /* any thread: a session is connected */
 bool ingest_is_ready(struct ingest *in, char *ret_why, size_t size); /* any thread */

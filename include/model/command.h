@@ -2,7 +2,7 @@
  * command: the life of a command as one table: state, words, states it may move to.
  *
  * queued -> sent -> delivered (PUBACK) -> succeeded | failed | rejected, or expired | cancelled |
- * timed_out.
+ * timed_out. One that a rule wanted and was not to send is suppressed from the start.
  */
 #pragma once
 
@@ -28,7 +28,8 @@
     X(COMMAND_REJECTED, "rejected", 0u)                                                           \
     X(COMMAND_EXPIRED, "expired", 0u)                                                             \
     X(COMMAND_CANCELLED, "cancelled", 0u)                                                         \
-    X(COMMAND_TIMED_OUT, "timed_out", 0u)
+    X(COMMAND_TIMED_OUT, "timed_out", 0u)                                                         \
+    X(COMMAND_SUPPRESSED, "suppressed", 0u)
 
 enum command_state {
 #define COMMAND_STATE_ENUM(name, words, to) name,

@@ -41,20 +41,41 @@ struct rule_env {
 
 /* Shadow: alerts as of an active rule, but kept apart, and nothing is done about them. */
 enum rule_mode { RULE_ACTIVE, RULE_SHADOW, RULE_DISABLED };
-enum rule_action_kind { RULE_ACTION_COMMAND, RULE_ACTION_NOTIFY, RULE_ACTION_WORK_ORDER };
-enum rule_target { RULE_TARGET_SELF, RULE_TARGET_DEVICE, RULE_TARGET_SELECT, RULE_TARGET_GATEWAY };
+enum rule_action_kind {
+    RULE_ACTION_COMMAND,
+    RULE_ACTION_NOTIFY,
+    RULE_ACTION_WORK_ORDER,
+    RULE_ACTION_TWIN, /* what is desired of a device: its attributes */
+};
+enum rule_target {
+    RULE_TARGET_SELF,
+    RULE_TARGET_DEVICE,
+    RULE_TARGET_SELECT,
+    RULE_TARGET_GATEWAY,
+    RULE_TARGET_CHILDREN, /* all devices behind the device, which is their gateway */
+};
 
 struct rule_selector; /* a compiled label selector */
 
+/* Not before the target has kept for so long what this command told it. */
+struct rule_hold {
+    char *method;
+    int64_t us;
+};
+enum { RULE_HOLDS_MAX = 4 };
+
 struct rule_action {
     enum rule_action_kind kind;
-    enum rule_target target;        /* of a command */
+    enum rule_target target;        /* of a command, of a twin */
     char *device;                   /* RULE_TARGET_DEVICE */
     struct rule_selector *selector; /* RULE_TARGET_SELECT */
     char *method;
-    char *params;       /* JSON text, "{}" when absent */
-    int64_t expires_us; /* of a command */
-    char *text;         /* notify: channel; work order: title */
+    char *params;            /* JSON text, "{}" when absent */
+    int64_t expires_us;      /* of a command */
+    char *text;              /* notify: channel; work order: title; twin: JSON object */
+    int64_t min_interval_us; /* of a command: between two with its method to one target; 0: none */
+    uint32_t hold_count;
+    struct rule_hold holds[RULE_HOLDS_MAX];
 };
 
 /* The document as JSON; see server/rules/README.md for every field. */

@@ -1,6 +1,6 @@
 /*
- * query_alerts: alerts, work orders and commands as the API shows them; all three are written by
- * the core. See query_types.h for what all queries have in common.
+ * query_alerts: alerts and commands as the API shows them; both are written by the core. See
+ * query_types.h for what all queries have in common.
  *
  * `ids` is a PostgreSQL array of device ids; NULL: all devices.
  */
@@ -21,21 +21,6 @@ NODISCARD enum err store_alert_list(struct db *db, const struct store_alert_filt
                                     struct db_result **ret_rows);
 /* One row: JSON with events and explanation, device id. */
 NODISCARD enum err store_alert_get(struct db *db, int64_t id, struct db_result **ret_row);
-
-struct store_work_order_filter {
-    const char *ids;
-    const char *rule;
-    const char *states;
-};
-/* Newest first, by id. */
-NODISCARD enum err store_work_order_list(struct db *db, const struct store_work_order_filter *f,
-                                         int64_t before_id, int64_t limit,
-                                         struct db_result **ret_rows);
-/* One row: JSON, device id. */
-NODISCARD enum err store_work_order_get(struct db *db, int64_t id, struct db_result **ret_row);
-/* state: done or cancelled. ERR_STATE: it is not open. */
-NODISCARD enum err store_work_order_close(struct db *db, int64_t id, const char *state,
-                                          const char *actor);
 
 /* Newest first, by id. states NULL: any. */
 NODISCARD enum err store_command_list(struct db *db, int32_t device_id, const char *states,

@@ -74,7 +74,24 @@
     X(events_open)          \
     X(work_orders_list)     \
     X(work_order_get)       \
+    X(work_orders_create)   \
+    X(work_order_assign)    \
+    X(work_order_start)     \
+    X(work_order_done)      \
+    X(work_order_cancel)    \
     X(work_order_close)     \
+    X(plans_list)           \
+    X(plans_create)         \
+    X(plan_get)             \
+    X(plan_put)             \
+    X(plan_patch)           \
+    X(plan_delete)          \
+    X(plan_devices)         \
+    X(plan_services)        \
+    X(reliability_get)      \
+    X(overrides_list)       \
+    X(override_set)         \
+    X(override_end)         \
     X(rejected_list)        \
     X(audit_list)           \
     X(telemetry_post)       \

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "catalog/catalog.h"
 #include "ingest/ingest.h"
+#include "maintenance/maintenance.h"
 #include "notify/notify.h"
 #include "session/sessions.h"
 #include "store/store.h"
@@ -29,6 +30,7 @@ struct server {
     struct catalog *catalog;
     struct auth *auth;
     struct ingest *ingest;
+    struct maintenance *maintenance;
     struct sessions *sessions;
     struct topics *topics;
     struct notify *notify;
@@ -210,6 +212,16 @@ static bool on_online(void *arg, int32_t device_id)
     return ingest_online(((struct server *)arg)->ingest, device_id);
 }
 
+/* api -> maintenance, which tells ingest */
+static int64_t on_work_order_id(void *arg)
+{
+    return ingest_work_order_id(((struct server *)arg)->ingest);
+}
+static void on_maintenance_changed(void *arg)
+{
+    maintenance_poke(((struct server *)arg)->maintenance);
+}
+
 /* ---- start ---- */
 
 static bool stop_is_pending(void)
@@ -281,6 +293,12 @@ static enum err start_core(struct server *s, struct db *db)
         e = notify_new(s->conf, s->catalog, &notify_hooks, &s->notify);
     }
     if (e == ERR_OK) {
+        e = ingest_restore_automation(s->ingest, db);
+    }
+    if (e == ERR_OK) {
+        e = maintenance_new(s->conf, s->catalog, s->ingest, &s->maintenance);
+    }
+    if (e == ERR_OK) {
         e = alert_log_open(s->conf->alert_log, &s->alert_log);
     }
     return e == ERR_OK ? alert_log_catch_up(s->alert_log, db) : e;
@@ -312,7 +330,9 @@ static enum err start_doors(struct server *s, struct db *db)
                                         .online = on_online,
                                         .credential_revoked = on_credential_revoked,
                                         .notify = on_notify,
-                                        .ready = on_ready};
+                                        .ready = on_ready,
+                                        .work_order_id = on_work_order_id,
+                                        .maintenance_changed = on_maintenance_changed};
     struct sessions_auth sessions_auth = sessions_auth_of(s->auth);
     enum err e = sessions_new(s->conf, &sessions_auth, &session_hooks, &s->sessions);
     if (e != ERR_OK) {
@@ -339,6 +359,9 @@ static enum err start_threads(struct server *s)
     catalog_listen(s->catalog, on_changed, s);
     enum err e = ingest_start(s->ingest);
     s->ingest_started = e == ERR_OK;
+    if (e == ERR_OK) {
+        e = maintenance_start(s->maintenance);
+    }
     if (e == ERR_OK) {
         e = sessions_start(s->sessions);
         s->sessions_started = e == ERR_OK;
@@ -403,6 +426,7 @@ void server_stop(struct server *s)
     if (s->notify != NULL) {
         notify_stop(s->notify);
     }
+    maintenance_stop(s->maintenance);
     if (s->topics != NULL) {
         topics_stop(s->topics);
     }
@@ -427,6 +451,7 @@ void server_stop(struct server *s)
     topics_free(s->topics);
     notify_free(s->notify);
     api_free(s->api);
+    maintenance_free(s->maintenance);
     writer_free(s->writer);
     store_free(s->store);
     auth_free(s->auth);

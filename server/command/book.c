@@ -22,7 +22,8 @@ struct command {
     bool under_way; /* a delivery is with a session, or waits for the commit before it */
     uint32_t tried; /* sessions that had no matching subscription */
     int64_t expires_mono_us;
-    int64_t answer_by_us; /* CLOCK_NONE until delivered */
+    int64_t not_before_us; /* monotonic; 0: at once */
+    int64_t answer_by_us;  /* CLOCK_NONE until delivered */
     char *method;
     char *params;
     char *origin;
@@ -287,7 +288,8 @@ static void book_try(struct command_book *b, struct command *c)
 {
     struct command_route route;
     bool waiting = c->state == COMMAND_QUEUED || c->state == COMMAND_SENT;
-    if (!waiting || c->under_way || !b->hooks.route(b->hooks.arg, c->device_id, c->tried, &route)) {
+    if (!waiting || c->under_way || c->not_before_us != 0 ||
+        !b->hooks.route(b->hooks.arg, c->device_id, c->tried, &route)) {
         return;
     }
     c->under_way = true;
@@ -397,21 +399,9 @@ void command_book_delivered(struct command_book *b, int64_t id, enum err status)
 
 /* ---- creating and ending ---- */
 
-enum err command_book_create(struct command_book *b, const struct command_new *n, int64_t *ret_id,
-                             enum command_state *ret_state)
+static void book_insert(struct command_book *b, const struct command *c,
+                        const struct command_new *n, int64_t expires_us)
 {
-    struct device_commands *d = book_device(b, n->device_id);
-    if (d != NULL && d->count >= b->per_device_max) {
-        return ERR_FULL;
-    }
-    struct command *c = book_add(b, b->next_id, n->device_id, strdup(n->method), strdup(n->params),
-                                 strdup(n->origin));
-    if (c == NULL) {
-        return ERR_NOMEM;
-    }
-    b->next_id++;
-    int64_t expires_us = n->expires_us > 0 ? n->expires_us : b->default_expiry_us;
-    c->expires_mono_us = clock_mono_us() + expires_us;
     struct batch *batch = b->hooks.batch(b->hooks.arg);
     struct batch_op *op = batch_op(batch, "INSERT INTO commands (id, device_id, method, params, "
                                           "state, origin, alert_id, created_at, expires_at,"
@@ -427,9 +417,69 @@ enum err command_book_create(struct command_book *b, const struct command_new *n
     batch_op_time(batch, op, now_us);
     batch_op_time(batch, op, now_us + expires_us);
     batch_op_str(batch, op, n->idempotency_key);
-    book_history(b, c, n->origin);
-    book_announce(b, c, (struct view){NULL, 0}, "");
+}
+
+/* It is of no use before; it expires that much later too. */
+static void book_defer(struct command_book *b, struct command *c, int64_t wait_us, const char *hold)
+{
+    c->not_before_us = clock_mono_us() + wait_us;
+    c->expires_mono_us += wait_us;
+    struct batch *batch = b->hooks.batch(b->hooks.arg);
+    struct batch_op *op =
+        batch_op(batch, "UPDATE commands SET not_before = $2, hold = $3,"
+                        " expires_at = expires_at + ($2::timestamptz - created_at) WHERE id = $1");
+    batch_op_int(batch, op, c->id);
+    batch_op_time(batch, op, clock_wall_us() + wait_us);
+    batch_op_str(batch, op, hold);
+}
+
+void command_book_wait(struct command_book *b, int64_t id, int64_t wait_us)
+{
+    struct command *c = book_find(b, id);
+    if (c != NULL) {
+        c->not_before_us = clock_mono_us() + wait_us;
+    }
+}
+
+void command_book_suppress(struct command_book *b, const struct command_new *n)
+{
+    struct command c = {.id = b->next_id++,
+                        .device_id = n->device_id,
+                        .state = COMMAND_QUEUED,
+                        .method = (char *)(uintptr_t)n->method, /* only read */
+                        .params = (char *)(uintptr_t)n->params,
+                        .origin = (char *)(uintptr_t)n->origin};
+    book_insert(b, &c, n, 0);
+    struct batch *batch = b->hooks.batch(b->hooks.arg);
+    struct batch_op *op = batch_op(batch, "UPDATE commands SET state = 'suppressed' WHERE id = $1");
+    batch_op_int(batch, op, c.id);
+    c.state = COMMAND_SUPPRESSED;
+    book_history(b, &c, n->cause);
+    book_announce(b, &c, (struct view){NULL, 0}, n->cause);
+}
+
+enum err command_book_create(struct command_book *b, const struct command_new *n, int64_t *ret_id,
+                             enum command_state *ret_state)
+{
+    struct device_commands *d = book_device(b, n->device_id);
+    if (d != NULL && d->count >= b->per_device_max) {
+        return ERR_FULL;
+    }
+    struct command *c = book_add(b, b->next_id, n->device_id, strdup(n->method), strdup(n->params),
+                                 strdup(n->origin));
+    if (c == NULL) {
+        return ERR_NOMEM;
+    }
+    b->next_id++;
+    int64_t expires_us = n->expires_us > 0 ? n->expires_us : b->default_expiry_us;
+    c->expires_mono_us = clock_mono_us() + expires_us;
+    book_insert(b, c, n, expires_us);
+    book_history(b, c, n->cause == NULL ? n->origin : n->cause);
+    book_announce(b, c, (struct view){NULL, 0}, n->cause == NULL ? "" : n->cause);
     counter_add(COUNTER_COMMANDS_CREATED, 1);
+    if (n->wait_us > 0) {
+        book_defer(b, c, n->wait_us, n->hold);
+    }
     *ret_id = c->id;
     book_try(b, c);
     *ret_state = c->state;
@@ -507,6 +557,9 @@ void command_book_tick(struct command_book *b, int64_t mono_us)
                 book_move(b, c, COMMAND_TIMED_OUT, (struct view){NULL, 0},
                           "no answer from the device");
             }
+        } else if (c->not_before_us != 0 && mono_us >= c->not_before_us) {
+            c->not_before_us = 0;
+            book_try(b, c);
         } else if (mono_us >= c->expires_mono_us) {
             book_move(b, c, COMMAND_EXPIRED, (struct view){NULL, 0},
                       c->attempt == 0 ? "the device was not connected"

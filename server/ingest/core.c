@@ -69,6 +69,14 @@ uint32_t core_batch_messages(const struct core_batch *cb)
     return batch_messages(cb->batch) - cb->appended;
 }
 
+void core_append(struct ingest *in, struct ops *o)
+{
+    struct core_batch *cb = core_open(in);
+    uint32_t before = batch_messages(cb->batch);
+    batch_append(cb->batch, o, spooling_is_on(in));
+    cb->appended += batch_messages(cb->batch) - before;
+}
+
 struct commit_mail {
     struct mail mail;
     struct ingest *in;
@@ -78,10 +86,7 @@ struct commit_mail {
 static void commit_run(struct mail *mail)
 {
     struct commit_mail *m = CONTAINER_OF(mail, struct commit_mail, mail);
-    struct core_batch *cb = core_open(m->in);
-    uint32_t before = batch_messages(cb->batch);
-    batch_append(cb->batch, m->ops, spooling_is_on(m->in));
-    cb->appended += batch_messages(cb->batch) - before;
+    core_append(m->in, m->ops);
     free(m);
 }
 
@@ -205,6 +210,11 @@ static void core_run_after(struct ingest *in, struct after *a, enum err status)
     case AFTER_SEND:
         if (status == ERR_OK) {
             command_book_send(in->book, a->id);
+        }
+        break;
+    case AFTER_TWIN:
+        if (status == ERR_OK && !in->stopping) {
+            core_twin_told(in, a->event.device_id, a->event.json);
         }
         break;
     case AFTER_OP:
@@ -369,7 +379,8 @@ enum err ingest_new(const struct conf *conf, struct catalog *catalog, struct sto
     lock_init(&in->online_lock);
     in->loop = loop_new("sb-core");
     in->book = core_book_new(in);
-    if (in->loop == NULL || in->book == NULL) {
+    in->policy = command_policy_new(conf->automation_per_minute);
+    if (in->loop == NULL || in->book == NULL || in->policy == NULL) {
         ingest_free(in);
         return ERR_NOMEM;
     }
@@ -447,7 +458,7 @@ enum err ingest_restore(struct ingest *in, struct db *db)
     }
     in->next_alert_id = db_get_int(r, 0, 0) + 1;
     in->next_event_id = db_get_int(r, 0, 1) + 1;
-    in->next_work_order_id = db_get_int(r, 0, 2) + 1;
+    atomic_store(&in->next_work_order_id, db_get_int(r, 0, 2) + 1);
     in->metrics_saved = (int32_t)db_get_int(r, 0, 3);
     db_result_free(r);
     e = core_restore_names(in, db);
@@ -519,6 +530,7 @@ void ingest_free(struct ingest *in)
     spooling_free(in);
     core_devices_free(in);
     command_book_free(in->book);
+    command_policy_free(in->policy);
     if (in->open != NULL) {
         in->open->next_free = in->free_batches;
         in->free_batches = in->open;

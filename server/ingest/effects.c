@@ -14,7 +14,7 @@
  * commands, work orders, events. Alerts that end or are taken back are written before those that
  * fire, because only one may be open for a rule and device.
  */
-enum { EVENT_JSON_MAX = 1 << 20, COMMAND_TARGETS_MAX = 1000 };
+enum { EVENT_JSON_MAX = 1 << 20 };
 
 static const struct {
     const char *event;
@@ -177,105 +177,16 @@ static void effect_update(struct ingest *in, const struct engine_event *e)
 
 /* ---- actions ---- */
 
-static void action_command_to(struct ingest *in, const struct engine_event *e,
-                              const struct rule_action *a, int32_t device_id)
-{
-    char origin[160];
-    (void)snprintf(origin, sizeof(origin), "rule:%s", rule_name(e->rule));
-    int64_t id = 0;
-    enum command_state state = COMMAND_QUEUED;
-    enum err err = command_book_create(in->book,
-                                       &(struct command_new){.device_id = device_id,
-                                                             .method = a->method,
-                                                             .params = a->params,
-                                                             .expires_us = a->expires_us,
-                                                             .origin = origin,
-                                                             .alert_id = e->alert_id},
-                                       &id, &state);
-    if (err != ERR_OK) {
-        LOG(LOG_WARN, "command_not_created", LOG_S("rule", rule_name(e->rule)),
-            LOG_I("device_id", device_id), LOG_S("error", err_words(err)));
-    }
-}
-
-struct target_search {
-    const struct rule_selector *selector;
-    int32_t ids[COMMAND_TARGETS_MAX];
-    uint32_t count;
-    bool cut;
-};
-
-static bool target_visit(void *arg, struct device *d)
-{
-    struct target_search *search = arg;
-    if (!rule_selector_matches(search->selector, d)) {
-        return true;
-    }
-    if (search->count == COMMAND_TARGETS_MAX) {
-        search->cut = true;
-        return false;
-    }
-    search->ids[search->count++] = d->id;
-    return true;
-}
-
-static void action_command_select(struct ingest *in, const struct engine_event *e,
-                                  const struct rule_action *a)
-{
-    struct target_search *search = calloc(1, sizeof(*search));
-    CHECK(search != NULL);
-    search->selector = a->selector;
-    catalog_visit_devices(in->catalog, target_visit, search);
-    for (uint32_t i = 0; i < search->count; i++) {
-        action_command_to(in, e, a, search->ids[i]);
-    }
-    if (search->cut) {
-        LOG(LOG_WARN, "command_targets_cut", LOG_S("rule", rule_name(e->rule)),
-            LOG_I("limit", COMMAND_TARGETS_MAX),
-            LOG_S("next", "narrow the selector of the command"));
-    }
-    free(search);
-}
-
-static void action_command(struct ingest *in, const struct core_device *cd,
-                           const struct engine_event *e, const struct rule_action *a)
-{
-    switch (a->target) {
-    case RULE_TARGET_SELF:
-        action_command_to(in, e, a, cd->id);
-        break;
-    case RULE_TARGET_GATEWAY:
-        if (cd->device->gateway != 0) {
-            action_command_to(in, e, a, cd->device->gateway);
-        }
-        break;
-    case RULE_TARGET_DEVICE: {
-        struct device *d = catalog_device(in->catalog, view_str(a->device));
-        if (d == NULL) {
-            LOG(LOG_WARN, "command_target_unknown", LOG_S("rule", rule_name(e->rule)),
-                LOG_S("device", a->device));
-            break;
-        }
-        action_command_to(in, e, a, d->id);
-        device_drop(d);
-        break;
-    }
-    case RULE_TARGET_SELECT:
-        action_command_select(in, e, a);
-        break;
-    }
-}
-
 /* One open order for a rule, device and title: a further alert adds to it. */
 static void action_work_order(struct ingest *in, const struct core_device *cd,
                               const struct engine_event *e, const struct rule_action *a)
 {
     struct batch *b = core_batch(in);
-    int64_t id = in->next_work_order_id++;
+    int64_t id = ingest_work_order_id(in);
     struct batch_op *op = batch_op(
         b, "INSERT INTO work_orders (id, rule_id, rule, device_id, alert_id, title, opened_at)"
            " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (rule_id, device_id, title) WHERE "
-           "state = 'open'"
+           "state IN ('open', 'assigned', 'in_progress')"
            " DO UPDATE SET raises = work_orders.raises + 1, alert_id = excluded.alert_id");
     batch_op_int(b, op, id);
     batch_op_int(b, op, e->rule_id);
@@ -312,7 +223,8 @@ static void effect_actions(struct ingest *in, const struct core_device *cd,
     for (uint32_t i = 0; i < count; i++) {
         switch (actions[i].kind) {
         case RULE_ACTION_COMMAND:
-            action_command(in, cd, e, &actions[i]);
+        case RULE_ACTION_TWIN:
+            core_automate(in, cd, e, &actions[i]);
             break;
         case RULE_ACTION_WORK_ORDER:
             action_work_order(in, cd, e, &actions[i]);

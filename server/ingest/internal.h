@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "base/map.h"
 #include "command/book.h"
+#include "command/policy.h"
 #include "ingest/ingest.h"
 #include "loop/timer.h"
 #include "payload/telemetry.h"
@@ -146,7 +147,7 @@ struct core_device {
 
 /* ---- batches ---- */
 
-enum after_kind { AFTER_EVENT, AFTER_SEND, AFTER_OP, AFTER_OP_AGAIN };
+enum after_kind { AFTER_EVENT, AFTER_SEND, AFTER_OP, AFTER_OP_AGAIN, AFTER_TWIN };
 
 struct after {
     struct after *next;
@@ -204,6 +205,7 @@ struct ingest {
     struct loop *loop;
     struct loop_timer *tick, *slow_tick;
     struct command_book *book;
+    struct command_policy *policy; /* of commands that rules want */
 
     struct core_device **devices; /* by id */
     int32_t device_cap;
@@ -223,7 +225,8 @@ struct ingest {
     uint32_t submitted;
     uint64_t next_batch, committed_batch;
 
-    int64_t next_alert_id, next_event_id, next_work_order_id;
+    int64_t next_alert_id, next_event_id;
+    atomic_int_fast64_t next_work_order_id; /* any thread */
     int32_t metrics_saved;
     struct map shapes; /* metric numbers as bytes -> (void *)(intptr_t)id */
     int32_t next_shape;
@@ -246,7 +249,8 @@ struct ingest {
 };
 
 /* core.c */
-struct batch *core_batch(struct ingest *in); /* the open batch */
+struct batch *core_batch(struct ingest *in);        /* the open batch */
+void core_append(struct ingest *in, struct ops *o); /* takes o over, into the open batch */
 struct after *core_after(struct ingest *in, enum after_kind kind);
 void core_ship(struct ingest *in);
 uint32_t core_batch_messages(const struct core_batch *cb); /* those of the budget */
@@ -355,6 +359,11 @@ void core_notice(struct ingest *in, const struct core_device *cd, const struct e
                  struct view body);
 /* To whom it was told that the alert fires: that it does not any more. */
 void core_notice_orphan(struct ingest *in, int64_t alert_id, int64_t resolved_at_us);
+/* automation.c: a rule acts on other devices */
+void core_automate(struct ingest *in, const struct core_device *cd, const struct engine_event *e,
+                   const struct rule_action *a);
+void core_op_override(struct ingest *in, struct api_op *op);
+void core_twin_told(struct ingest *in, int32_t device_id, struct view desired); /* committed */
 
 /* flush.c */
 void core_dirty(struct ingest *in, struct core_device *cd);

@@ -115,6 +115,9 @@ static void op_run(struct mail *mail)
         }
         break;
     }
+    case API_OP_OVERRIDE:
+        core_op_override(in, op);
+        break;
     case API_OP_ALERT_ACK:
         op_acknowledge(in, op);
         break;

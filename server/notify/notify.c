@@ -251,7 +251,6 @@ static void work(struct notify *n)
 {
     bool woken = atomic_exchange(&n->woken, false);
     deliveries_collect(n);
-    deliveries_reap(n);
     bool due = woken || !list_empty(&n->ended) || clock_mono_us() >= n->turn_at_us;
     if (due && connected(n)) {
         enum err e = turn(n, woken);
@@ -269,6 +268,7 @@ static void notify_run(struct mail *m)
         int running = 0;
         work(n);
         (void)curl_multi_perform(n->multi, &running);
+        deliveries_reap(n); /* before the wait, which nothing would end for them */
         int64_t left_ms = (n->turn_at_us - clock_mono_us()) / CLOCK_MS_US;
         int wait_ms = left_ms < 0 ? 0 : left_ms > WAIT_MS ? WAIT_MS : (int)left_ms + 1;
         bool now = atomic_load(&n->woken) || !list_empty(&n->ended);

@@ -10,6 +10,7 @@
 
 enum { TITLE_MAX_BYTES = 256, PARAMS_MAX_BYTES = 16384, METHOD_MAX_BYTES = IDENT_MAX };
 
+#define HOLD_MAX_US        CLOCK_DAY_US
 #define EXPIRES_DEFAULT_US CLOCK_HOUR_US
 #define EXPIRES_MAX_US     (31 * CLOCK_DAY_US)
 
@@ -21,6 +22,9 @@ void rule_actions_free(struct rule_action *actions, uint32_t count)
         free(actions[i].method);
         free(actions[i].params);
         free(actions[i].text);
+        for (uint32_t k = 0; k < actions[i].hold_count; k++) {
+            free(actions[i].holds[k].method);
+        }
     }
     free(actions);
 }
@@ -45,7 +49,7 @@ static enum err take_text(const struct rule_fields *f, const char *key, size_t m
     return ERR_OK;
 }
 
-/* "self", "gateway", "device:NAME" or a device's name. */
+/* "self", "gateway", "children", "device:NAME" or a device's name. */
 static enum err read_target_name(const struct rule_fields *f, struct view to, struct rule_action *a)
 {
     if (view_eq_str(to, "self")) {
@@ -56,12 +60,16 @@ static enum err read_target_name(const struct rule_fields *f, struct view to, st
         a->target = RULE_TARGET_GATEWAY;
         return ERR_OK;
     }
+    if (view_eq_str(to, "children")) {
+        a->target = RULE_TARGET_CHILDREN;
+        return ERR_OK;
+    }
     struct view prefix = VIEW("device:");
     struct view name = view_starts(to, prefix) ? view_skip(to, prefix.len) : to;
     if (!ident_valid(name)) {
         return rule_fields_fail(f, ERR_SYNTAX, "to",
-                                "expected \"self\", \"gateway\", \"device:NAME\" or "
-                                "{\"select\":\"…\"}");
+                                "expected \"self\", \"gateway\", \"children\", "
+                                "\"device:NAME\" or {\"select\":\"…\"}");
     }
     a->target = RULE_TARGET_DEVICE;
     a->device = strndup((const char *)name.data, name.len);
@@ -120,9 +128,48 @@ static enum err read_params(const struct rule_fields *f, struct rule_action *a)
                : rule_fields_fail(f, ERR_LIMIT, "params", "at most %d bytes", PARAMS_MAX_BYTES);
 }
 
+/* {"start":"5m"}: so long after a `start` to the same target. */
+static enum err read_holds(const struct rule_fields *f, struct rule_action *a)
+{
+    json_t *holds = json_object_get(f->object, "hold");
+    if (holds == NULL) {
+        return ERR_OK;
+    }
+    if (!json_is_object(holds) || json_object_size(holds) > RULE_HOLDS_MAX) {
+        return rule_fields_fail(f, ERR_TYPE, "hold",
+                                "expected an object of at most %d methods: {\"start\":\"5m\"}",
+                                RULE_HOLDS_MAX);
+    }
+    char pointer[RULE_POINTER_SIZE];
+    struct rule_fields inner = {.object = holds,
+                                .pointer = rule_pointer_join(f->pointer, "hold", pointer),
+                                .error = f->error};
+    const char *method = NULL;
+    json_t *value = NULL;
+    json_object_foreach(holds, method, value)
+    {
+        struct rule_hold *h = &a->holds[a->hold_count];
+        if (!ident_valid(view_str(method))) {
+            return rule_fields_fail(&inner, ERR_SYNTAX, method, "expected the name of a method");
+        }
+        h->us = 1;
+        enum err e = rule_fields_duration(&inner, method, 1, HOLD_MAX_US, &h->us);
+        if (e != ERR_OK) {
+            return e;
+        }
+        h->method = strdup(method);
+        if (h->method == NULL) {
+            return rule_fields_fail(f, ERR_NOMEM, "hold", "%s", err_words(ERR_NOMEM));
+        }
+        a->hold_count++;
+    }
+    return ERR_OK;
+}
+
 static enum err read_command(const struct rule_fields *f, struct rule_action *a)
 {
-    static const char *const known[] = {"to", "method", "params", "expires_in"};
+    static const char *const known[] = {"to",         "method",       "params",
+                                        "expires_in", "min_interval", "hold"};
     a->kind = RULE_ACTION_COMMAND;
     a->expires_us = EXPIRES_DEFAULT_US;
     enum err e = rule_fields_only(f, known, COUNT_OF(known));
@@ -135,8 +182,36 @@ static enum err read_command(const struct rule_fields *f, struct rule_action *a)
     if (e == ERR_OK) {
         e = read_params(f, a);
     }
+    if (e == ERR_OK) {
+        e = rule_fields_duration(f, "min_interval", 0, HOLD_MAX_US, &a->min_interval_us);
+    }
+    if (e == ERR_OK) {
+        e = read_holds(f, a);
+    }
     return e != ERR_OK ? e
                        : rule_fields_duration(f, "expires_in", 1, EXPIRES_MAX_US, &a->expires_us);
+}
+
+/* {"to":…,"desired":{…}} */
+static enum err read_twin(const struct rule_fields *f, struct rule_action *a)
+{
+    static const char *const known[] = {"to", "desired"};
+    a->kind = RULE_ACTION_TWIN;
+    enum err e = rule_fields_only(f, known, COUNT_OF(known));
+    if (e == ERR_OK) {
+        e = read_target(f, a);
+    }
+    const json_t *desired = json_object_get(f->object, "desired");
+    if (e == ERR_OK && (!json_is_object(desired) || json_object_size(desired) == 0)) {
+        return rule_fields_fail(f, ERR_TYPE, "desired", "expected an object that is not empty");
+    }
+    a->text = e == ERR_OK ? json_dumps(desired, JSON_COMPACT) : NULL;
+    if (e == ERR_OK && a->text == NULL) {
+        return rule_fields_fail(f, ERR_NOMEM, "desired", "%s", err_words(ERR_NOMEM));
+    }
+    return e != ERR_OK || strlen(a->text) <= PARAMS_MAX_BYTES
+               ? e
+               : rule_fields_fail(f, ERR_LIMIT, "desired", "at most %d bytes", PARAMS_MAX_BYTES);
 }
 
 static enum err read_work_order(const struct rule_fields *f, struct rule_action *a)
@@ -157,10 +232,10 @@ static enum err read_notify(const struct rule_fields *f, struct rule_action *a)
     return e;
 }
 
-/* {"command":{…}}, {"notify":"channel"} or {"work_order":{…}} */
+/* {"command":{…}}, {"notify":"channel"}, {"work_order":{…}} or {"twin":{…}} */
 static enum err read_action(const struct rule_fields *f, struct rule_action *a)
 {
-    static const char *const known[] = {"command", "notify", "work_order"};
+    static const char *const known[] = {"command", "notify", "work_order", "twin"};
     enum err e = rule_fields_only(f, known, COUNT_OF(known));
     if (e != ERR_OK) {
         return e;
@@ -168,13 +243,14 @@ static enum err read_action(const struct rule_fields *f, struct rule_action *a)
     if (json_object_size(f->object) != 1) {
         struct rule_place at = {.pointer = f->pointer};
         return rule_error_set(f->error, ERR_SYNTAX, at,
-                              "expected one of command, notify, work_order in each action");
+                              "expected one of command, notify, work_order, twin in each action");
     }
     if (json_object_get(f->object, "notify") != NULL) {
         return read_notify(f, a);
     }
-    json_t *command = json_object_get(f->object, "command");
-    const char *key = command != NULL ? "command" : "work_order";
+    const char *key = json_object_get(f->object, "command") != NULL ? "command"
+                      : json_object_get(f->object, "twin") != NULL  ? "twin"
+                                                                    : "work_order";
     char pointer[RULE_POINTER_SIZE];
     struct rule_fields inner = {.object = json_object_get(f->object, key),
                                 .pointer = rule_pointer_join(f->pointer, key, pointer),
@@ -182,7 +258,9 @@ static enum err read_action(const struct rule_fields *f, struct rule_action *a)
     if (!json_is_object(inner.object)) {
         return rule_fields_fail(f, ERR_TYPE, key, "expected an object");
     }
-    return command != NULL ? read_command(&inner, a) : read_work_order(&inner, a);
+    return key[0] == 'c'   ? read_command(&inner, a)
+           : key[0] == 't' ? read_twin(&inner, a)
+                           : read_work_order(&inner, a);
 }
 
 enum err rule_actions_read(json_t *array, struct rule_error *error,

@@ -84,65 +84,6 @@ enum err store_alert_get(struct db *db, int64_t id, struct db_result **ret_row)
     return one_row(e, r, ret_row);
 }
 
-/* ---- work orders ------------------------------------------------------------------------------
- */
-
-#define WORK_ORDER_JSON                                                                       \
-    "json_build_object('id', w.id, 'rule', w.rule, 'device', d.name, 'alert_id', w.alert_id," \
-    " 'title', w.title, 'state', w.state, 'raises', w.raises,"                                \
-    " 'opened_at', " QUERY_TS("w.opened_at") ", 'closed_at', " QUERY_TS(                      \
-        "w.closed_at") ","                                                                    \
-                       " 'closed_by', w.closed_by)"
-
-enum err store_work_order_list(struct db *db, const struct store_work_order_filter *f,
-                               int64_t before_id, int64_t limit, struct db_result **ret_rows)
-{
-    struct db_params p = {0};
-    db_text(&p, f->ids);
-    db_text(&p, f->rule);
-    db_text(&p, f->states);
-    db_int(&p, before_id);
-    db_int(&p, limit + 1);
-    return db_query(db,
-                    "SELECT " WORK_ORDER_JSON "::text, w.id, 0, ''"
-                    " FROM work_orders w LEFT JOIN devices d ON d.id = w.device_id"
-                    " WHERE ($1::int[] IS NULL OR w.device_id = ANY($1::int[]))"
-                    " AND ($2::text IS NULL OR w.rule = $2)"
-                    " AND ($3::text[] IS NULL OR w.state = ANY($3::text[]))"
-                    " AND w.id < $4::bigint ORDER BY w.id DESC LIMIT $5",
-                    &p, ret_rows);
-}
-
-enum err store_work_order_get(struct db *db, int64_t id, struct db_result **ret_row)
-{
-    struct db_params p = {0};
-    db_int(&p, id);
-    struct db_result *r = NULL;
-    enum err e = db_query(db,
-                          "SELECT " WORK_ORDER_JSON "::text, w.device_id"
-                          " FROM work_orders w LEFT JOIN devices d ON d.id = w.device_id"
-                          " WHERE w.id = $1",
-                          &p, &r);
-    return one_row(e, r, ret_row);
-}
-
-enum err store_work_order_close(struct db *db, int64_t id, const char *state, const char *actor)
-{
-    struct db_params p = {0};
-    db_int(&p, id);
-    db_text(&p, state);
-    db_text(&p, actor);
-    int64_t rows = 0;
-    enum err e = db_exec(db,
-                         "WITH w AS (UPDATE work_orders SET state = $2, closed_at = now(),"
-                         " closed_by = $3 WHERE id = $1 AND state = 'open' RETURNING id, title)"
-                         " INSERT INTO audit_log (actor, action, object, detail)"
-                         " SELECT $3, 'work-order.close', w.id::text,"
-                         " jsonb_build_object('title', w.title, 'state', $2::text) FROM w",
-                         &p, &rows);
-    return e == ERR_OK && rows == 0 ? ERR_STATE : e;
-}
-
 /* ---- commands ---------------------------------------------------------------------------------
  */
 

@@ -162,7 +162,7 @@ static PGresult *memory_rows(const struct pq_call *call)
         }
     } else if (starts(sql, "SELECT t.id, m.key")) {
         if (wants(call, "t1")) {
-            ROW("2", "temp", "C", "-40", "125", "10", "511 -1");
+            ROW("2", "temp", "C", "-40", "125", "10", "511 -1", NULL);
         }
     } else if (starts(sql, "SELECT t.id, l.kind")) {
         if (wants(call, "t1")) {

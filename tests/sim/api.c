@@ -65,6 +65,7 @@ static void check_answer(const struct request *q, const struct api_op *op)
     case API_OP_ALERT_ACK:
         stored = pg_alert(pg, q->id)->acknowledged;
         break;
+    case API_OP_OVERRIDE: /* never asked here */
     case API_OP_TELEMETRY:
         break; /* device_acknowledged() looks */
     case API_OP_ALERT_LIFE:

@@ -65,6 +65,20 @@ static bool online(void *arg, int32_t device_id)
     return device_id % 2 == 0;
 }
 
+/* One request at a time asks. */
+static int64_t work_order_id(void *arg)
+{
+    (void)arg;
+    static int64_t next = 1000;
+    return next++;
+}
+
+/* Its events stay pending: nobody announces them here. */
+static void maintenance_changed(void *arg)
+{
+    (void)arg;
+}
+
 static int fail(const char *what, enum err e)
 {
     printf("%s: %s\n", what, err_words(e));
@@ -161,8 +175,12 @@ int main(int argc, char **argv)
     e = e == ERR_OK ? catalog_load(catalog, core_db) : e;
     e = e == ERR_OK ? auth_load(auth, core_db) : e;
     e = e == ERR_OK ? store_new(conf, &store) : e;
-    const struct api_hooks hooks = {
-        .submit = submit, .credential_revoked = revoked, .ready = ready, .online = online};
+    const struct api_hooks hooks = {.submit = submit,
+                                    .credential_revoked = revoked,
+                                    .ready = ready,
+                                    .online = online,
+                                    .work_order_id = work_order_id,
+                                    .maintenance_changed = maintenance_changed};
     e = e == ERR_OK ? api_new(conf, store, catalog, auth, &hooks, &api) : e;
     e = e == ERR_OK ? api_start(api) : e;
     if (e != ERR_OK) {

@@ -242,7 +242,7 @@ Test(fence, the_distance_to_a_line_is_right_within_a_thousandth)
         struct fence *f = fence(text);
         for (int n = 0; n < 200; n++) {
             struct geo_point p = {179.0 + (n % 20) * 0.05, south - 0.4 + (n / 20) * 0.12};
-            double least = INFINITY;
+            double least = (double)INFINITY;
             for (int k = 0; k <= 4000; k++) {
                 struct geo_point q = {179.8 + 0.6 * k / 4000, south + 0.4 * k / 4000};
                 least = fmin(least, geo_distance_m(p, q));

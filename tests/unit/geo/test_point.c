@@ -37,8 +37,9 @@ Test(point, distances_are_those_of_the_sphere)
 
 Test(point, not_available_is_no_position)
 {
-    static const struct geo_point bad[] = {{181, 91}, {0, 90.0001}, {180.0001, 0},
-                                           {NAN, 0},  {0, NAN},     {INFINITY, 0}};
+    static const struct geo_point bad[] = {{181, 91},        {0, 90.0001},
+                                           {180.0001, 0},    {(double)NAN, 0},
+                                           {0, (double)NAN}, {(double)INFINITY, 0}};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         cr_expect(!geo_point_valid(bad[i]), "case %zu", i);
     }

@@ -116,9 +116,9 @@ Test(command_state, words_read_back)
 
 Test(command_state, nothing_leaves_a_final_state)
 {
-    static const enum command_state final[] = {COMMAND_SUCCEEDED, COMMAND_FAILED,
-                                               COMMAND_REJECTED,  COMMAND_EXPIRED,
-                                               COMMAND_CANCELLED, COMMAND_TIMED_OUT};
+    static const enum command_state final[] = {
+        COMMAND_SUCCEEDED, COMMAND_FAILED,    COMMAND_REJECTED,  COMMAND_EXPIRED,
+        COMMAND_CANCELLED, COMMAND_TIMED_OUT, COMMAND_SUPPRESSED};
     for (int from = 0; from < COMMAND_STATE_COUNT; from++) {
         bool is_final = false;
         for (size_t i = 0; i < COUNT_OF(final); i++) {
