@@ -317,7 +317,7 @@ static struct outgoing *first_of(struct list *l)
 void deliver_pump(struct session *s)
 {
     struct kept *k = s->kept;
-    if (!session_is_ready(s)) {
+    if (!session_is_ready(s) || s->routing) {
         return;
     }
     if (k->again_count > 0) {

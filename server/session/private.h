@@ -123,6 +123,7 @@ struct session {
     bool attached; /* opened and attach were called, and detach was not */
     bool asked;    /* attach was called and has not answered: it borrows device and client_id */
     bool present;  /* kept came from an earlier connection */
+    bool routing;  /* its publish is being routed: its own copy follows the answer */
     bool held;     /* the first packet in the buffer has to wait */
     bool paused;   /* the socket is not read */
 };

@@ -142,7 +142,10 @@ static enum err offer(struct session *s, const struct mqtt_publish *m, bool rout
     };
     struct ticket *t = a == NULL ? NULL : &a->ticket;
     if (routed && h->route != NULL) {
-        return h->route(h->arg, s, &p, t);
+        s->routing = p.qos > 0;
+        enum err e = h->route(h->arg, s, &p, t);
+        s->routing = false;
+        return e;
     }
     /* Before the hook: a commit on another thread may be counted as soon as it returns. */
     counter_message_received(1);
@@ -180,7 +183,13 @@ static enum packet_end hand_on(struct session *s, const struct mqtt_publish *m, 
     a->ticketed = true;
     acks_push(s, &s->acks, a);
     acks_let_go_now(a, ERR_OK);
-    return acks_flush(s, &s->acks) ? PACKET_TAKEN : PACKET_ENDED;
+    if (!acks_flush(s, &s->acks)) {
+        return PACKET_ENDED;
+    }
+    if (routed) {
+        deliver_pump(s);
+    }
+    return PACKET_TAKEN;
 }
 
 static bool window_full(const struct session *s)

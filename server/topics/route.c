@@ -201,9 +201,10 @@ static enum err route_matched(struct topics *t, const struct routed *p,
     if (stored && !p->must_be_taken && journal_full(t->journal)) {
         return ERR_FULL;
     }
+    bool nobody = count == 0 && !t->tree.kept_local; /* section 3.4.2.1: no matching subscription */
     if (count == 0 && !stored) {
         count_end(p, MESSAGE_COMMITTED);
-        return ERR_NOT_FOUND;
+        return nobody ? ERR_NOT_FOUND : ERR_OK;
     }
     if (full && !p->retain && is_for_nobody(p, targets, count, full)) {
         counter_add(COUNTER_ROUTED_DROPPED, count);
@@ -222,7 +223,7 @@ static enum err route_matched(struct topics *t, const struct routed *p,
         send_all(t, m, targets, count, full);
     }
     if (e == ERR_OK && stored) {
-        wait_for_commit(t, p, m, count == 0);
+        wait_for_commit(t, p, m, nobody);
     } else {
         count_end(p, e == ERR_OK ? MESSAGE_COMMITTED : MESSAGE_REJECTED);
     }

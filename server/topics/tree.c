@@ -284,6 +284,7 @@ static void match_sub(struct tree *t, const struct tree_sub *s)
 {
     struct tree_member *m = s->member;
     if ((s->options & TREE_NO_LOCAL) != 0 && m == t->publisher) {
+        t->kept_local = true;
         return;
     }
     struct tree_target *to = NULL;
@@ -373,6 +374,7 @@ static void next_round(struct tree *t, const struct tree_member *publisher)
 {
     t->round++;
     t->publisher = publisher;
+    t->kept_local = false;
     t->err = ERR_OK;
     t->target_count = 0;
     t->more_count = 0;

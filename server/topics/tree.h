@@ -43,7 +43,8 @@ struct tree {
     uint32_t sub_count;
     uint64_t round;
     const struct tree_member *publisher;
-    enum err err; /* of the match that is under way */
+    bool kept_local; /* the last match had a subscription of its publisher with TREE_NO_LOCAL */
+    enum err err;    /* of the match that is under way */
     struct tree_target *targets;
     uint32_t target_count, target_cap;
     struct tree_more *more; /* identifiers beside each target's first */

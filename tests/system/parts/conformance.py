@@ -554,6 +554,24 @@ def out_of_turn(p):
         p.lasting(who, clean=True).disconnect()
 
 
+@scenario("4.3: what a client publishes comes back to it behind the answer")
+def own_copy(p):
+    a = p.peer("a")
+    a.subscribe((p.topic(), 2))
+    for qos, answer in ((1, 4), (2, 5)):
+        a.publish(p.topic(), b"x", qos=qos, wait=False)
+        same([a.packet()[0] >> 4 for _ in range(2)], [answer, 3], f"QoS {qos}")
+
+
+@scenario("3.4.2.1: who kept a message from itself by No Local has a matching subscription", (5,))
+def nobody(p):
+    a = p.peer("a")
+    same(a.publish(p.topic(), b"x", qos=1), 0x10)
+    a.subscribe((p.topic(), 5))
+    same(a.publish(p.topic(), b"x", qos=1), 0)
+    same(a.publish(p.topic("other"), b"x", qos=1), 0x10)
+
+
 @scenario("3.2.2.3: what the open listener announces, byte by byte", (5,))
 def announced(p):
     a = p.peer("a", keep=60)

@@ -170,6 +170,9 @@ Test(tree, no_local_keeps_a_message_from_its_publisher_by_that_filter_only)
     subscribe(&r, 1, "a/#", 1 | TREE_NO_LOCAL, 2);
     match(&r, "a/b", 0);
     cr_assert(r.count == 1 && target(&r, 1) != NULL);
+    cr_assert(r.tree.kept_local);
+    match(&r, "b", 0);
+    cr_assert_not(r.tree.kept_local);
     subscribe(&r, 0, "a/b", 0, 3);
     match(&r, "a/b", 0);
     cr_assert_eq(r.count, 2);
