@@ -7,15 +7,28 @@
     " THEN a.shelved_by END, 'shelved_until', CASE WHEN a.shelved_until > now() THEN " QUERY_TS( \
         "a.shelved_until") " END"
 
-#define ALERT_FIELDS                                                                       \
-    "'id', a.id, 'rule', a.rule, 'device', d.name, 'group', NULL, 'severity', a.severity," \
-    " 'state', a.state, 'since', " QUERY_TS("a.since") ", 'fired_at', " QUERY_TS(          \
-        "a.fired_at") ","                                                                  \
-                      " 'resolved_at', " QUERY_TS(                                         \
-                          "a.resolved_at") ", 'value', a.value, 'summary', a.summary,"     \
-                                           " 'acknowledged_by', a.acknowledged_by,"        \
-                                           " 'acknowledged_at', " QUERY_TS(                \
-                                               "a.acknowledged_at") "," ALERT_LIFE
+#define ALERT_FIELDS                                                                               \
+    "'id', a.id, 'rule', a.rule, 'device', d.name, 'group', NULL, 'severity', a.severity,"         \
+    " 'state', a.state, 'since', " QUERY_TS("a.since") ", 'fired_at', " QUERY_TS(                  \
+        "a.fired_at") ","                                                                          \
+                      " 'resolved_at', " QUERY_TS(                                                 \
+                          "a.resolved_at") ", 'value', a.value, 'summary', a.summary,"             \
+                                           " 'acknowledged_by', a.acknowledged_by,"                \
+                                           " 'acknowledged_at', " QUERY_TS(                        \
+                                               "a.acknowledged_at") "," ALERT_LIFE                 \
+                                                                    ", 'severity_at', " QUERY_TS(  \
+                                                                        "coalesce(a.severity_at, " \
+                                                                        "a.fired_at)") ", "        \
+                                                                                       "'worst', " \
+                                                                                       "coalesce(" \
+                                                                                       "a.worst, " \
+                                                                                       "a."        \
+                                                                                       "severity)" \
+                                                                                       ", "        \
+                                                                                       "'rule_"    \
+                                                                                       "version'," \
+                                                                                       " a.rule_"  \
+                                                                                       "version"
 
 static enum err one_row(enum err e, struct db_result *r, struct db_result **ret_row)
 {
@@ -47,7 +60,8 @@ enum err store_alert_list(struct db *db, const struct store_alert_filter *f, int
         "SELECT json_build_object(" ALERT_FIELDS ")::text, " QUERY_US(
             "a.fired_at") ", a.id, ''"
                           " FROM alerts a LEFT JOIN devices d ON d.id = a.device_id"
-                          " WHERE ($1::int[] IS NULL OR a.device_id = ANY($1::int[]))"
+                          " WHERE NOT a.shadow AND ($1::int[] IS NULL OR a.device_id = "
+                          "ANY($1::int[]))"
                           " AND ($2::text IS NULL OR a.rule = $2)"
                           " AND ($3::text[] IS NULL OR a.state = ANY($3::text[]))"
                           " AND ($4::text[] IS NULL OR a.severity = ANY($4::text[]))"

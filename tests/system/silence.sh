@@ -31,6 +31,7 @@ wait_until 30 has gone 1 || fail "absence is not seen without a reading"
 expect "the newest reading stood for as long as for" "$(seconds hot since) $(seconds hot fired_at)" "0 2"
 expect "raised at last + T" "$(seconds gone fired_at)" "3"
 expect "a rule that only watches is marked" "$(sql "SELECT shadow, state FROM alerts WHERE rule = 'watched'")" "t|firing"
+expect "nor is it listed" "$(api GET '/v1/alerts?rule=watched' | jq '.items | length')" 0
 expect "and does nothing" "$(sql "SELECT string_agg(method, ',') FROM commands")" "stop"
 publish "$live" '{"ts":1717200060000,"values":{"x":50}}'
 wait_until 20 has gone 0 " AND state = 'firing'" || fail "a reading ends absence"
