@@ -197,11 +197,6 @@ static bool accept_one(struct net_listener *l)
 /* More peers than can be served in time, after a power cut, say: whoever has been accepted is
  * served first, the others wait in the backlog, where they cost nothing. If all were accepted at
  * once, all would be late, give up, and come again: nothing but handshakes for nobody. */
-static bool is_shaking(const struct net_loop *l)
-{
-    return l->shaking_us + l->shaking_before_us > NET_SHAKING_US;
-}
-
 static void on_acceptable(uv_poll_t *poll, int status, int events)
 {
     struct net_listener *l = poll->data;
@@ -211,7 +206,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
         pause_accepting(l);
         return;
     }
-    if (!l->open && is_shaking(l->loop)) {
+    if (!l->open && l->loop->shaking_later > 0) {
         return; /* and finds the listener readable in the next turn */
     }
     for (int i = 0; i < NET_ACCEPTS_PER_TURN && accept_one(l); i++) {

@@ -83,6 +83,7 @@ static void work_release(struct net_loop *l, struct net_work *w)
     if (list_linked(&w->again_link)) {
         list_remove(&w->again_link);
     }
+    (void)net_conn_shake_taken(w->conn);
     buf_fini(&w->held);
     buf_fini(&w->plain);
     buf_fini(&w->out);

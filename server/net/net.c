@@ -53,7 +53,6 @@ static void net_turn(void *arg)
         counter_add(COUNTER_BYTES_SENT, l->bytes_out);
         l->bytes_out = 0;
     }
-    l->shaking_before_us = l->shaking_us;
     l->shaking_us = 0;
     if (!l->ticking) {
         return; /* the handles are being closed */

@@ -38,8 +38,7 @@ enum {
     NET_LINGER_US = 1000000,    /* for the peer to close after us, so that no RST eats them */
     NET_PAUSE_US = 100 * 1000,
     NET_ACCEPTS_PER_TURN = 64,
-    NET_SHAKING_US =
-        50 * 1000, /* handshakes of a turn took so long: nobody is accepted in the next */
+    NET_SHAKING_US = 10 * 1000, /* of a turn for handshakes: what is left waits for the next */
     NET_FREE_WORK_MAX = 256,
     NET_OPEN_BYTES = 256 * 1024 * 1024 + 64 * 1024, /* of a packet on the open listener */
     NET_OPEN_WARN_US = 60 * 1000000,
@@ -76,7 +75,9 @@ struct net_loop {
     bool ticking;
     int64_t now_us;
     int64_t handshake_due_us; /* of the token bucket: when the last token taken would have come */
-    int64_t shaking_us, shaking_before_us; /* spent on handshakes in this turn and the last */
+    int64_t shaking_us;       /* spent on handshakes in this turn */
+    bool shaking;             /* it is their turn */
+    uint32_t shaking_later;   /* connections in `again` with a handshake's next step */
     struct wheel wheel;
     struct list dirty, again;
     struct net_pipe pipe;
@@ -152,7 +153,7 @@ struct net_conn {
     uint8_t state;
     uint8_t speaks;
     bool proxied; /* the proxy's head has not come yet */
-    bool open_listener, ready, reading_off, again_read, again_offer, counted_source;
+    bool open_listener, ready, reading_off, again_read, again_offer, again_shake, counted_source;
     bool peer_done; /* close_notify has come */
     bool said_goodbye;
 };
@@ -224,6 +225,7 @@ void net_conn_unframe(struct net_conn *c, struct view bytes);
 void net_conn_start_reading(struct net_conn *c);
 void net_conn_take_plain(struct net_conn *c, struct view in);
 void net_conn_run_again(struct net_conn *c);
+bool net_conn_shake_taken(struct net_conn *c); /* it was waiting for that, and does no more */
 
 /* write.c */
 void net_conn_dirty(struct net_conn *c); /* has work */

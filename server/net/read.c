@@ -226,8 +226,54 @@ static void take_records(struct net_conn *c, struct view in)
     }
 }
 
+static void run_again_later(struct net_conn *c)
+{
+    struct net_work *w = net_conn_work(c);
+    if (w == NULL) {
+        net_conn_abandon(c);
+        return;
+    }
+    if (!list_linked(&w->again_link)) {
+        list_push_back(&c->loop->again, &w->again_link);
+    }
+}
+
+/* Handshakes have their share of a turn; then those who are in are served. First come, first
+ * served. */
+static bool shakes_later(const struct net_conn *c)
+{
+    const struct net_loop *l = c->loop;
+    return c->state == CONN_HANDSHAKE &&
+           (l->shaking_us > NET_SHAKING_US || (l->shaking_later > 0 && !l->shaking));
+}
+
+static void shake_later(struct net_conn *c, struct view bytes)
+{
+    struct net_work *w = work_or_end(c);
+    if (w == NULL || !put(c, &w->held, bytes) || whole_records(buf_view(&w->held)) == 0) {
+        return;
+    }
+    if (!c->again_shake) {
+        c->again_shake = true;
+        c->loop->shaking_later++;
+        run_again_later(c);
+    }
+}
+
+bool net_conn_shake_taken(struct net_conn *c)
+{
+    bool was = c->again_shake;
+    c->again_shake = false;
+    c->loop->shaking_later -= was;
+    return was;
+}
+
 static void arrived_records(struct net_conn *c, struct view bytes)
 {
+    if (shakes_later(c)) {
+        shake_later(c, bytes);
+        return;
+    }
     struct view all = bytes;
     bool held = has_held(c);
     if (held) {
@@ -291,18 +337,6 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
     *ret_buf = uv_buf_init((char *)c->loop->cipher, NET_READ_BYTES);
 }
 
-static void run_again_later(struct net_conn *c)
-{
-    struct net_work *w = net_conn_work(c);
-    if (w == NULL) {
-        net_conn_abandon(c);
-        return;
-    }
-    if (!list_linked(&w->again_link)) {
-        list_push_back(&c->loop->again, &w->again_link);
-    }
-}
-
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *bytes)
 {
     struct net_conn *c = stream->data;
@@ -347,6 +381,11 @@ void net_conn_start_reading(struct net_conn *c)
 
 void net_conn_run_again(struct net_conn *c)
 {
+    if (net_conn_shake_taken(c) && c->state == CONN_HANDSHAKE) {
+        c->loop->shaking = true;
+        arrived_records(c, view_of(NULL, 0));
+        c->loop->shaking = false;
+    }
     if (c->again_offer) {
         c->again_offer = false;
         offer(c, view_of(NULL, 0));

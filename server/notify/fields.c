@@ -27,6 +27,9 @@ void fields_fail(struct fields *f, enum err e, const char *name, const char *for
 static bool is_among(const char *names, const char *name)
 {
     size_t len = strlen(name);
+    if (len == 0) {
+        return false;
+    }
     for (const char *at = strstr(names, name); at != NULL; at = strstr(at + 1, name)) {
         bool begins = at == names || at[-1] == ' ';
         if (begins && (at[len] == ' ' || at[len] == '\0')) {

@@ -106,12 +106,17 @@ etag=$(api_call GET /v1/rules/high "" -o /dev/null -D - | awk 'tolower($1) == "e
 api_call DELETE /v1/rules/high "" --fail-with-body -H "If-Match: $etag"
 channel "{\"name\":\"storm\",\"digest_window\":\"$window\",$hook:{\"url\":\"http://127.0.0.1:$web/storm\"}}"
 api POST /v1/rules '{"name":"gone","select":"type=generic","when":"x > 20","severity":"critical","actions":[{"notify":"storm"},{"notify":"mail"}]}' >/dev/null
-for ((at = 1; at <= storm; at += 2000)); do
-    publish "$gateway" "$(children "$at" $((at + 1999 < storm ? at + 1999 : storm)) 21)" v1/gateway/telemetry
-done
+report() { # VALUE : by all of them
+    local at
+    for ((at = 1; at <= storm; at += 2000)); do
+        publish "$gateway" "$(children "$at" $((at + 1999 < storm ? at + 1999 : storm)) "$1")" v1/gateway/telemetry
+    done
+}
+report 1 # they are there, and well
+report 21
 wait_until 60 count_is "channel = 'storm' AND state = 'digested'" "$storm" || fail "not all are in a digest: $(sql "SELECT channel, state, count(*) FROM outbox GROUP BY 1, 2")"
 wait_until 30 count_is "channel = 'mail' AND state = 'digested'" "$storm" || fail "not all are in a digest by mail"
-wait_until 30 count_is "event = 'digest' AND state = 'sent'" 2 || fail "the digests are not sent: $(sql "SELECT * FROM outbox WHERE event = 'digest'")"
+wait_until 30 count_is "event = 'digest' AND state = 'sent'" 2 || fail "the digests are not sent: $(sql "SELECT id, channel, state, detail FROM outbox WHERE event = 'digest'")"
 expect "one message on the webhook" "$(received http 'select(.path == "/storm")')" 1
 expect "which counts them all" "$(jq -s '[.[] | select(.path == "/storm")][0].body.digest | [.count, .firing, (.alerts | length)]' -c "$got/http")" "[$storm,$storm,50]"
 expect "one mail" "$(received smtp "select(.text | contains(\"$storm firing critical gone\"))")" 1

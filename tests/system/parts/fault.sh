@@ -58,7 +58,8 @@ load_start() { # ARGUMENTS…
     local book=$SIGNALBOX_TEST_DIR/book${#LOAD_BOOKS[@]}.csv
     LOAD_BOOKS+=("$book")
     LOAD_REPORT=${book%.csv}.log
-    "$SIGNALBOX_BUILD/bench_ledger" --devices "$LOAD_DEVICES" --secret $LOAD_SECRET --host 127.0.0.1 \
+    # By the clock, as it would be, the values of two that start together are the same ones.
+    "$SIGNALBOX_BUILD/bench_ledger" --first-nonce $((${#LOAD_BOOKS[@]} * 10 ** 14)) --devices "$LOAD_DEVICES" --secret $LOAD_SECRET --host 127.0.0.1 \
         --port "${LOAD_PORT:-$SIGNALBOX_MQTT_PORT}" --cafile "$SIGNALBOX_CA" --file "$book" "$@" >"$LOAD_REPORT" 2>&1 &
     LOAD_PID=$!
 }

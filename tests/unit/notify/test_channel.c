@@ -72,6 +72,8 @@ Test(channel, what_is_wrong_is_named)
         {"{\"name\":\"a b\",\"kind\":\"log\"}", NULL, "/name"},
         {"{\"name\":\"a\",\"kind\":\"pigeon\"}", NULL, "/kind"},
         {"{\"name\":\"a\",\"kind\":\"log\",\"colour\":1}", NULL, "/colour"},
+        {"{\"name\":\"a\",\"kind\":\"log\",\"\":1}", NULL, "/"},
+        {"{\"name\":\"a\",\"kind\":\"log\",\"enable\":1}", NULL, "/enable"},
         {"{\"name\":\"a\",\"kind\":\"log\",\"config\":{\"url\":\"x\"}}", NULL, "/config/url"},
         {"{\"name\":\"a\",\"kind\":\"webhook\"}", SECRET, "/config"},
         {"{" HOOK "}", NULL, "/secret"},
