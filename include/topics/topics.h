@@ -35,7 +35,8 @@ NODISCARD enum err topics_new(const struct conf *conf, const struct topics_hooks
  */
 NODISCARD enum err topics_restore(struct topics *t, struct sessions *sessions, struct loop *home,
                                   struct db *db);
-void topics_stop(struct topics *t);  /* its timer ends; wills that wait are kept for the next start */
+void topics_stop(
+    struct topics *t); /* its timer ends; wills that wait are kept for the next start */
 void topics_flush(struct topics *t); /* what was gathered goes to `commit` */
 void topics_free(struct topics *t);  /* NULL is fine */
 

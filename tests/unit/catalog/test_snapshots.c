@@ -13,6 +13,7 @@ static struct device *make(const char *key, const char *text, double number)
     d->id = 7;
     d->name = strdup("d7");
     d->gateway = 3;
+    d->gateway_name = strdup("gw-3");
     d->labels = calloc(1, sizeof(*d->labels));
     d->labels[0] = (struct device_pair){.key = strdup(key), .text = strdup(text), .number = number};
     d->label_count = 1;
@@ -28,7 +29,9 @@ Test(snapshot, a_copy_is_equal_and_shares_nothing_but_the_type)
     cr_expect(catalog_device_same(d, copy), "NaN beside NaN is the same value");
     cr_expect_eq(copy->type, d->type);
     cr_expect_neq(copy->labels[0].text, d->labels[0].text);
+    cr_expect_neq(copy->gateway_name, d->gateway_name);
     device_drop(d);
+    cr_expect_str_eq(copy->gateway_name, "gw-3");
     cr_expect_str_eq(device_label(copy, VIEW("site")), "plant-1", "it outlives the original");
     device_drop(copy);
 }
