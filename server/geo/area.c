@@ -69,7 +69,10 @@ static enum err make(struct fence_area *a, const struct fence_shape *s, struct f
 {
     a->geos = GEOS_init_r();
     a->polygon = a->geos == NULL ? NULL : make_polygon(a->geos, s);
-    int valid = a->polygon == NULL ? 2 : GEOSisValid_r(a->geos, a->polygon);
+    char valid = 2; /* GEOS: an exception */
+    if (a->polygon != NULL) {
+        valid = GEOSisValid_r(a->geos, a->polygon);
+    }
     if (valid == 0) {
         char *why = GEOSisValidReason_r(a->geos, a->polygon);
         enum err e = fence_fail(error, ERR_RANGE, "/coordinates", "the rings make no area: %s",
@@ -101,7 +104,7 @@ enum err fence_area_new(const struct fence_shape *s, struct fence_area **ret_are
 enum err fence_area_covers(struct fence_area *a, double longitude, double latitude,
                            bool *ret_covers)
 {
-    int hit = 2; /* GEOS: an exception */
+    char hit = 2;
     lock_take(&a->lock);
     GEOSGeometry *point = GEOSGeom_createPointFromXY_r(a->geos, longitude, latitude);
     if (point != NULL) {

@@ -69,31 +69,38 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-enum err engine_fences_bind(struct engine *e)
+/* All that the rules name, some of them several times. */
+static uint32_t gather_fences(struct engine *e)
 {
-    size_t most = 0;
-    for (uint32_t i = 0; i < e->machine_count; i++) {
-        most += e->machines[i].rule->inputs.count;
-    }
-    e->fences = calloc(most + 1, sizeof(const struct fence *));
-    if (e->fences == NULL) {
-        return ERR_NOMEM;
-    }
     uint32_t n = 0;
     for (uint32_t i = 0; i < e->machine_count; i++) {
         const struct rule_inputs *in = &e->machines[i].rule->inputs;
         for (uint32_t k = 0; k < in->count; k++) {
-            if (in->items[k].fence != NULL) {
-                e->fences[n++] = in->items[k].fence;
-                CHECK(engine_find_slot(e, in->items[k].latitude, &e->latitude));
-                CHECK(engine_find_slot(e, in->items[k].longitude, &e->longitude));
+            if (in->items[k].fence == NULL) {
+                continue;
             }
+            e->fences[n++] = in->items[k].fence;
+            CHECK(engine_find_slot(e, in->items[k].latitude, &e->latitude));
+            CHECK(engine_find_slot(e, in->items[k].longitude, &e->longitude));
         }
     }
+    return n;
+}
+
+enum err engine_fences_bind(struct engine *e)
+{
+    size_t most = 1;
+    for (uint32_t i = 0; i < e->machine_count; i++) {
+        most += e->machines[i].rule->inputs.count;
+    }
+    e->fences = calloc(most, sizeof(const struct fence *));
+    if (e->fences == NULL) {
+        return ERR_NOMEM;
+    }
+    uint32_t n = gather_fences(e);
     qsort(e->fences, n, sizeof(const struct fence *), by_id);
     for (uint32_t i = 0; i < n; i++) {
-        if (e->fence_count == 0 ||
-            fence_id(e->fences[e->fence_count - 1]) != fence_id(e->fences[i])) {
+        if (i == 0 || fence_id(e->fences[i - 1]) != fence_id(e->fences[i])) {
             e->fences[e->fence_count++] = e->fences[i];
         }
     }
