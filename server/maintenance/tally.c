@@ -190,9 +190,10 @@ static enum err find_alerts(struct db *db, const struct round_plan *plan,
         db_time(&p, device->since_us);
         struct db_result *r = NULL;
         e = db_query(db,
-                     "SELECT " ROUND_US("min(fired_at)") " FROM alerts WHERE device_id = $2"
-                                                         " AND rule = $1 AND state <> 'retracted' "
-                                                         "AND fired_at >= $3::timestamptz",
+                     "SELECT " ROUND_US(
+                         "min(fired_at)") " FROM alerts WHERE device_id = $2"
+                                          " AND rule = $1 AND NOT shadow AND state <> 'retracted' "
+                                          "AND fired_at >= $3::timestamptz",
                      &p, &r);
         if (e == ERR_OK) {
             t->fired_us[i] = db_is_null(r, 0, 0) ? CLOCK_NONE : db_get_int(r, 0, 0);
