@@ -71,7 +71,13 @@ Test(count, hours_and_cycles_and_registers)
          3,
          1.0,
          CLOCK_NONE},
-        {"NaN says nothing", RUN, 0, {{0, 500}, {30 * MIN, NAN}, {H, 0}}, 3, 1.0, CLOCK_NONE},
+        {"NaN says nothing",
+         RUN,
+         0,
+         {{0, 500}, {30 * MIN, (double)NAN}, {H, 0}},
+         3,
+         1.0,
+         CLOCK_NONE},
         {"cycles are rising edges",
          CYCLES,
          0,
@@ -135,7 +141,7 @@ Test(count, texts_and_their_opposite)
         struct maintenance_plan *p = help_plan(fields);
         struct maintenance_value v = {.number = cases[i].number};
         if (cases[i].text != NULL) {
-            v = (struct maintenance_value){.number = NAN, .text = view_str(cases[i].text)};
+            v = (struct maintenance_value){.number = (double)NAN, .text = view_str(cases[i].text)};
         }
         cr_expect_eq(maintenance_holds(&p->triggers[0], &v), cases[i].holds, "%s %g %s",
                      cases[i].when, cases[i].number, cases[i].text);

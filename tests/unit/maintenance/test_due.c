@@ -99,7 +99,7 @@ Test(due, whichever_comes_first)
         double per_day; /* NaN: none */
     } cases[] = {
         {"nothing known: the calendar", 0, 0, CLOCK_NONE, CLOCK_NONE, DAY, MAINTENANCE_OK, 60 * DAY,
-         2, false, NAN},
+         2, false, (double)NAN},
         {"by its pace it is 20 days", 50, 0, CLOCK_NONE, 10 * DAY, 10 * DAY, MAINTENANCE_OK,
          20 * DAY, 0, false, 5},
         {"and soon", 50, 0, CLOCK_NONE, 10 * DAY, 15 * DAY, MAINTENANCE_DUE_SOON, 20 * DAY, 0,
@@ -113,11 +113,11 @@ Test(due, whichever_comes_first)
         {"and two days later", 100, 0, CLOCK_NONE, 10 * DAY, 12 * DAY, MAINTENANCE_OVERDUE,
          10 * DAY - H, 0, true, 10},
         {"an alert makes it due at once", 50, 0, 3 * DAY, 4 * DAY, 4 * DAY, MAINTENANCE_DUE,
-         3 * DAY, 3, true, NAN},
+         3 * DAY, 3, true, (double)NAN},
         {"what is reached comes before what is forecast", 1, 0, 9 * DAY, 9 * DAY, 9 * DAY,
-         MAINTENANCE_DUE, 9 * DAY, 3, true, NAN},
+         MAINTENANCE_DUE, 9 * DAY, 3, true, (double)NAN},
         {"the date has come", 0, 0, CLOCK_NONE, CLOCK_NONE, 60 * DAY, MAINTENANCE_DUE, 60 * DAY, 2,
-         true, NAN},
+         true, (double)NAN},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct maintenance_due d = find(p, cases[i].hours, cases[i].kwh, cases[i].fired_us,
