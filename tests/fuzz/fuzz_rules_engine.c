@@ -28,7 +28,8 @@ struct stored {
 struct alert {
     int64_t id;
     int32_t rule_id;
-    int64_t since_us, fired_us, resolved_us;
+    int64_t since_us, fired_us, resolved_us, severity_us;
+    enum severity severity, worst;
     double value;
     bool retracted;
 };
@@ -62,6 +63,9 @@ static const char *const documents[] = {
     "{\"name\":\"e\",\"when\":\"x > baseline(x)\",\"for\":\"2s\",\"lateness\":\"0s\"}",
     "{\"name\":\"f\",\"when\":\"sum_over_time(y[4s]) > 300 or count_over_time(x[4s]) > 5\","
     "\"clear\":\"last_over_time(y[2s]) < 10\",\"max_gap\":\"9s\",\"lateness\":\"0s\"}",
+    "{\"name\":\"g\",\"when\":\"absent_over_time(x[7s])\",\"for\":\"2s\",\"lateness\":\"0s\"}",
+    "{\"name\":\"h\",\"severities\":{\"warning\":{\"when\":\"x > 90\",\"clear\":\"x < 60\"},"
+    "\"critical\":{\"when\":\"x > 150\",\"for\":\"3s\"}},\"cooldown\":\"5s\",\"lateness\":\"0s\"}",
     "{\"name\":\"g\",\"when\":\"stddev_over_time(x[40s]) > deriv(x[20s]) * 9 or "
     "quantile_over_time(0.7, y[15s]) > 120\",\"lateness\":\"0s\"}",
     "{\"name\":\"h\",\"when\":\"anomaly(x[60s]) > 2 or mad_over_time(x[9s]) > 40 or rate(x[50s]) > "
@@ -131,6 +135,9 @@ static void take_event(struct alerts *list, const struct engine_event *ev)
                                      .since_us = ev->since_us,
                                      .fired_us = ev->fired_at_us,
                                      .resolved_us = ev->resolved_at_us,
+                                     .severity_us = ev->severity_at_us,
+                                     .severity = ev->severity,
+                                     .worst = ev->worst,
                                      .value = ev->value,
                                      .retracted = ev->kind == ENGINE_RETRACTED};
     uint32_t open = 0;
@@ -186,6 +193,9 @@ static struct engine *restart(struct world *w, struct engine *e)
                                   .since_us = a->since_us,
                                   .fired_at_us = a->fired_us,
                                   .resolved_at_us = a->resolved_us,
+                                  .severity = a->severity,
+                                  .worst = a->worst,
+                                  .severity_at_us = a->severity_us,
                                   .value = a->value};
         CHECK(a->retracted || engine_restore_alert(e, &ev) == ERR_OK);
     }
@@ -255,7 +265,8 @@ static void compare_with_sorted(struct world *w)
         const struct alert *b = &w->sorted.items[i];
         CHECK(a->rule_id == b->rule_id && a->since_us == b->since_us &&
               a->fired_us == b->fired_us && a->resolved_us == b->resolved_us &&
-              memcmp(&a->value, &b->value, sizeof(a->value)) == 0);
+              a->severity_us == b->severity_us && a->severity == b->severity &&
+              a->worst == b->worst && memcmp(&a->value, &b->value, sizeof(a->value)) == 0);
     }
 }
 
