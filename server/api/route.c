@@ -72,6 +72,7 @@ static const struct api_route routes[] = {
     {"GET",    "/v1/rules/{name}/versions/{id}/diff",   RULES_READ,          0,      JSON,    0,     "against",                        H(rule_version_diff)},
     {"POST",   "/v1/rules/{name}/rollback",             AUTH_RULES_WRITE,    BODY,   JSON,    JSON,  "",                               H(rule_rollback)},
     {"POST",   "/v1/rules/{name}/backtest",             AUTH_RULES_WRITE,    BODY,   JSON,    JSON,  "wait",                           H(rule_backtest)},
+    {"GET",    "/v1/rules/{name}/explain",              DATA_READ,           0,      JSON,    0,     "device at version warm_up",      H(rule_explain)},
     {"GET",    "/v1/backtests",                         RULES_READ,          0,      JSON,    0,     "",                               H(backtests_list)},
     {"GET",    "/v1/backtests/{id}",                    RULES_READ,          0,      JSON,    0,     "wait",                           H(backtest_get)},
     {"DELETE", "/v1/backtests/{id}",                    AUTH_RULES_WRITE,    0,      JSON,    0,     "",                               H(backtest_cancel)},

@@ -63,7 +63,7 @@ static void emit_alert(struct emit_json *j, const struct listed *l, const struct
     emit_json_key(j, "group");
     emit_json_null(j);
     emit_json_key(j, "severity");
-    emit_json_str(j, severity_words(rule_severity(l->rule)));
+    emit_json_str(j, severity_words(f->severity));
     emit_json_key(j, "state");
     emit_json_str(j, f->resolved_us == CLOCK_NONE ? "firing" : "resolved");
     emit_json_key(j, "since");
