@@ -76,7 +76,7 @@ static const struct api_route routes[] = {
     {"GET",    "/v1/backtests",                         RULES_READ,          0,      JSON,    0,     "",                               H(backtests_list)},
     {"GET",    "/v1/backtests/{id}",                    RULES_READ,          0,      JSON,    0,     "wait",                           H(backtest_get)},
     {"DELETE", "/v1/backtests/{id}",                    AUTH_RULES_WRITE,    0,      JSON,    0,     "",                               H(backtest_cancel)},
-    {"GET",    "/v1/alerts",                            DATA_READ,           0,      JSON,    0,     DEVICE_FILTER "rule state severity from to " PAGING, H(alerts_list)},
+    {"GET",    "/v1/alerts",                            DATA_READ,           0,      JSON,    0,     DEVICE_FILTER "rule state severity from to shadow " PAGING, H(alerts_list)},
     {"GET",    "/v1/alerts/{id}",                       DATA_READ,           0,      JSON,    0,     "",                               H(alert_get)},
     {"POST",   "/v1/alerts/{id}/ack",                   AUTH_COMMANDS_WRITE, BODY,   JSON,    JSON,  "",                               H(alert_ack)},
     {"POST",   "/v1/alerts/{id}/comment",               AUTH_COMMANDS_WRITE, BODY,   JSON,    JSON,  "",                               H(alert_comment)},

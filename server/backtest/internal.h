@@ -15,6 +15,7 @@ struct found {
     int64_t since_us, fired_us, resolved_us;
     double value;
     enum severity severity, worst;
+    int64_t severity_at_us;
     char *summary; /* NULL: not known */
 };
 

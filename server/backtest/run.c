@@ -210,7 +210,8 @@ static enum err fired(struct backtest_device *d, const struct engine_event *ev)
                       .resolved_us = ev->resolved_at_us,
                       .value = ev->value,
                       .severity = ev->severity,
-                      .worst = ev->worst};
+                      .worst = ev->worst,
+                      .severity_at_us = ev->severity_at_us};
     enum err e = found_add(ours ? &d->candidate : &d->other, f, ev->summary);
     return e == ERR_OK && ours && in_period(d->b, ev->fired_at_us) ? commands_of(d, ev->fired_at_us)
                                                                    : e;
@@ -235,6 +236,7 @@ static enum err corrected(struct found *f, const struct engine_event *ev)
     f->value = ev->value;
     f->severity = ev->severity;
     f->worst = ev->worst;
+    f->severity_at_us = ev->severity_at_us;
     if (ev->summary.len > 0) { /* else it is as it was */
         char *summary = strndup((const char *)ev->summary.data, ev->summary.len);
         if (summary == NULL) {
@@ -267,6 +269,7 @@ static enum err take_event(struct backtest_device *d, const struct engine_event 
             f->resolved_us = ev->resolved_at_us;
             f->severity = ev->severity;
             f->worst = ev->worst;
+            f->severity_at_us = ev->severity_at_us;
         }
         return ERR_OK;
     case ENGINE_SEVERITY:
@@ -446,7 +449,9 @@ enum err backtest_recorded(struct backtest_device *d, const struct backtest_aler
                       .fired_us = a->fired_us,
                       .resolved_us = later ? CLOCK_NONE : a->resolved_us,
                       .value = a->value,
-                      .severity = a->severity};
+                      .severity = a->severity,
+                      .worst = a->severity,
+                      .severity_at_us = a->fired_us};
     if (b->err != ERR_OK) {
         return b->err;
     }

@@ -75,6 +75,7 @@ def made_set():
     rules = [limit_rule("made-hot", "a > 56", "a < 54", **{"for": "3s", "clear_for": "2s", "max_gap": "60s", "actions": stop}),
              limit_rule("made-mean", "avg_over_time(a[1m]) > baseline(a) * 1.02 and b > 9", **{"for": "5s"}),
              limit_rule("made-on", "on == 1 and count_over_time(b[2m]) > 3"),
+             {"name": "made-levels", "severities": {"warning": {"when": "a > 53", "for": "2s"}, "critical": {"when": "a > 58", "clear": "a < 56"}}},
              limit_rule("made-off", "sum_over_time(b[30s]) > 90", mode="disabled")]
     return ("made", [path], [], {"a": {"baseline_samples": 50}, "b": {}, "on": {}}, rules)
 
@@ -160,7 +161,7 @@ def text_of(items, prefix=""):
     return "\n".join(line for _, device, line in wanted if device.startswith(prefix))
 
 
-FIELDS = ("rule", "device", "group", "severity", "state", "since", "fired_at", "resolved_at", "value", "summary")
+FIELDS = ("rule", "device", "group", "severity", "state", "since", "fired_at", "resolved_at", "value", "summary", "severity_at", "worst")
 
 
 def compare_history(name, rule):
