@@ -34,13 +34,15 @@ struct backtest_setup {
     const char *against_words; /* "version 3", "history"; borrowed; NULL: no comparison */
     bool by_selector;          /* each rule runs for the devices that it selects; else for all */
     int64_t from_us, to_us;    /* CLOCK_NONE: open */
-    int64_t now_us;            /* the clock that goes on after the last sample; CLOCK_NONE: none */
     int64_t lateness_us;       /* how far samples may be out of order; 0: they are in order */
     int64_t flap_us;           /* fires again so soon after the alert before: a flap */
     uint32_t items_max;        /* of each list */
     /* The devices that a command would have gone to; NULL: only those that the rule names. */
     void (*targets)(void *arg, const struct rule_action *a, const struct device *d,
                     backtest_target_fn each, void *each_arg);
+    /* When the device was heard of next after its newest sample: till then it was silent. NULL, or
+     * CLOCK_NONE: at once. */
+    int64_t (*heard_next)(void *arg, const struct device *d, int64_t newest_us);
     void *arg;
 };
 
@@ -59,8 +61,9 @@ bool backtest_baseline_wanted(const struct backtest_device *d, uint32_t at, int3
                               int64_t *ret_count);
 NODISCARD enum err backtest_baseline_seed(struct backtest_device *d, int32_t metric,
                                           const double *values, uint32_t count);
-/* received_us: when it arrived, which orders samples of the same time; CLOCK_NONE with all samples
- * of a device: in the order of the calls. */
+/* received_us: when it arrived, which orders samples of the same time and tells how long the device
+ * was silent before; CLOCK_NONE with all samples of a device: in the order of the calls, at once.
+ */
 NODISCARD enum err backtest_sample(struct backtest_device *d, const struct sample *s,
                                    int64_t received_us);
 
@@ -69,9 +72,13 @@ NODISCARD enum err backtest_sample(struct backtest_device *d, const struct sampl
 struct backtest_alert {
     int64_t since_us, fired_us, resolved_us; /* CLOCK_NONE: open */
     double value;                            /* NaN: none */
+    enum severity severity;                  /* at its end, or now */
     const char *summary;                     /* borrowed during the call; NULL: not compared */
 };
 NODISCARD enum err backtest_recorded(struct backtest_device *d, const struct backtest_alert *a);
+/* Where the candidate is with this device, asked at at_us, as members of an object that the caller
+ * opened. ERR_NOT_FOUND: it does not select the device. */
+NODISCARD enum err backtest_explain(struct backtest_device *d, int64_t at_us, struct emit_json *j);
 /* What the device did goes into the report. */
 NODISCARD enum err backtest_close(struct backtest_device *d);
 enum err backtest_err(const struct backtest *b);      /* what ended it; ERR_OK: nothing */

@@ -70,7 +70,7 @@ struct engine_event {
     double value; /* left side of the first comparison of `when`, at the sample that fired; NaN:
                      none */
     struct view summary; /* rendered at the sample that fired; empty: as reported before, or none */
-    struct view explain; /* JSON object: each input of the rule with its value at this transition */
+    struct view explain; /* JSON object: why, at this transition; see rules/explain.h */
 };
 
 struct engine_out {

@@ -48,8 +48,12 @@ NODISCARD enum err store_history_first(struct db *db, int32_t device_id, int32_t
 NODISCARD enum err store_history_alert_at(struct db *db, const char *rule, int32_t device_id,
                                           int64_t at_us, struct db_result **ret_row);
 
+/* When the first sample after a time arrived. ERR_NOT_FOUND: there is none. */
+NODISCARD enum err store_history_next(struct db *db, int32_t device_id, int64_t after_us,
+                                      int64_t *ret_received_us);
+
 /* Alerts of a rule on a device that fired in [from_us, to_us) and were not taken back. Rows: since,
- * fired_at, resolved_at (µs, null: open), value, summary; in order of fired_at. */
+ * fired_at, resolved_at (µs, null: open), value, summary, severity; in order of fired_at. */
 NODISCARD enum err store_history_alerts(struct db *db, const char *rule, int32_t device_id,
                                         int64_t from_us, int64_t to_us,
                                         struct db_result **ret_rows);

@@ -14,6 +14,7 @@ struct store_alert_filter {
     const char *states;     /* PostgreSQL array of words */
     const char *severities; /* PostgreSQL array of words */
     int64_t from_us, to_us; /* of fired_at; CLOCK_NONE: open */
+    bool shadow;            /* those of rules in shadow mode instead of the others */
 };
 /* Newest first. Rows: JSON, fired_at in µs, id, ''. */
 NODISCARD enum err store_alert_list(struct db *db, const struct store_alert_filter *f,

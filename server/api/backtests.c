@@ -34,6 +34,7 @@ struct backtest_job {
     struct buf report; /* members of the object, without brackets */
     /* of the run */
     struct backtest *test;
+    struct db *db;
     struct backtest_device **open; /* by device id, of the group that is read */
     int32_t open_count;
     int64_t deadline_us;
@@ -141,7 +142,8 @@ static bool visit_target(void *arg, struct device *d)
 static void targets(void *arg, const struct rule_action *a, const struct device *d,
                     backtest_target_fn each, void *each_arg)
 {
-    struct catalog *catalog = arg;
+    struct backtest_job *job = arg;
+    struct catalog *catalog = job->all->api->catalog;
     struct target_visit v = {.action = a, .each = each, .arg = each_arg};
     if (a->target == RULE_TARGET_SELF) {
         each(each_arg, d->name);
@@ -156,6 +158,15 @@ static void targets(void *arg, const struct rule_action *a, const struct device 
             device_drop(gateway);
         }
     }
+}
+
+/* Nothing after it: silent until now. */
+static int64_t heard_next(void *arg, const struct device *d, int64_t newest_us)
+{
+    struct backtest_job *job = arg;
+    int64_t received_us = CLOCK_NONE;
+    enum err e = store_history_next(job->db, d->id, newest_us, &received_us);
+    return e == ERR_NOT_FOUND ? clock_wall_us() : received_us;
 }
 
 /* Time and the operator are asked now and then. */
@@ -205,6 +216,7 @@ static enum err recorded(struct backtest_job *job, struct db *db, struct backtes
                                        db_is_null(r, i, 2) ? CLOCK_NONE : db_get_int(r, i, 2),
                                    .value = db_get_real(r, i, 3),
                                    .summary = db_get(r, i, 4)};
+        (void)severity_parse(db_get_view(r, i, 5), &a.severity);
         e = backtest_recorded(d, &a);
     }
     if (r != NULL) {
@@ -295,6 +307,7 @@ static enum err run_with(struct backtest_job *job, struct db *db, uint32_t group
                          const struct backtest_setup *setup)
 {
     struct store_history *h = store_history_new(catalog_metrics(job->all->api->catalog));
+    job->db = db;
     atomic_store(&job->samples, 0);
     atomic_store(&job->devices_done, 0);
     memset(job->open, 0, (size_t)job->open_count * sizeof(struct backtest_device *));
@@ -340,12 +353,12 @@ static enum err run(struct backtest_job *job)
                                    .by_selector = true,
                                    .from_us = o->from_us,
                                    .to_us = o->to_us,
-                                   .now_us = clock_wall_us(),
                                    .lateness_us = job->all->api->conf->lateness_us * 2,
                                    .flap_us = o->flap_us,
                                    .items_max = o->items_max,
                                    .targets = targets,
-                                   .arg = job->all->api->catalog};
+                                   .heard_next = heard_next,
+                                   .arg = job};
     char against[40];
     if (o->against != NULL) {
         (void)snprintf(against, sizeof(against), "version %lld", (long long)o->against_version);

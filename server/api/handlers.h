@@ -49,6 +49,7 @@
     X(rule_version_diff)    \
     X(rule_rollback)        \
     X(rule_backtest)        \
+    X(rule_explain)         \
     X(backtests_list)       \
     X(backtest_get)         \
     X(backtest_cancel)      \

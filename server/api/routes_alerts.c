@@ -17,6 +17,12 @@ void api_handle_alerts_list(struct api_request *r, struct db *db)
         !api_param_words(r, "severity", &f.severities) || !api_device_ids(r, &f.ids)) {
         return;
     }
+    const char *shadow = api_param_text(r, "shadow");
+    f.shadow = shadow != NULL && strcmp(shadow, "true") == 0;
+    if (shadow != NULL && !f.shadow && strcmp(shadow, "false") != 0) {
+        api_fail(r, PROBLEM_BAD_REQUEST, "shadow must be true or false");
+        return;
+    }
     if (f.from_us != CLOCK_NONE && f.to_us != CLOCK_NONE && f.from_us > f.to_us) {
         api_fail(r, PROBLEM_BAD_REQUEST, "from is after to");
         return;

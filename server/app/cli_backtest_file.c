@@ -362,7 +362,6 @@ static bool read_setup(struct bench *b)
 {
     const char *flap = cli_value(b->call, "flap-window");
     int64_t lines = 0;
-    b->setup.now_us = CLOCK_NONE;
     b->setup.items_max = 1000000;
     b->setup.flap_us = 10 * CLOCK_MINUTE_US;
     if (flap != NULL && clock_parse_duration(view_str(flap), &b->setup.flap_us) != ERR_OK) {

@@ -30,9 +30,7 @@ static bool same(const struct backtest *b, const struct found *x, const struct f
     bool value = x->value == y->value || (isnan(x->value) && isnan(y->value));
     bool times = x->since_us == y->since_us && x->fired_us == y->fired_us &&
                  x->resolved_us == y->resolved_us;
-    bool severity = b->setup.against == NULL ||
-                    rule_severity(b->setup.candidate) == rule_severity(b->setup.against);
-    return value && times && severity &&
+    return value && times && x->severity == y->severity &&
            (b->setup.against != NULL || same_text(x->summary, y->summary));
 }
 

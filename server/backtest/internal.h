@@ -14,6 +14,8 @@ struct found {
     int64_t alert_id;
     int64_t since_us, fired_us, resolved_us;
     double value;
+    enum severity severity, worst;
+    int64_t severity_at_us;
     char *summary; /* NULL: not known */
 };
 
@@ -55,7 +57,8 @@ struct backtest_device {
     const char *name; /* in kept */
     struct engine *engine;
     int64_t seq;
-    int64_t newest_us; /* time of the newest sample */
+    int64_t newest_us; /* time of the newest sample, */
+    int64_t heard_us;  /* and when something arrived last; CLOCK_NONE: not yet, or not known */
     uint32_t gathered;
     struct tally tally;
     struct found_list candidate, other;

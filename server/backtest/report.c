@@ -63,7 +63,7 @@ static void emit_alert(struct emit_json *j, const struct listed *l, const struct
     emit_json_key(j, "group");
     emit_json_null(j);
     emit_json_key(j, "severity");
-    emit_json_str(j, severity_words(rule_severity(l->rule)));
+    emit_json_str(j, severity_words(f->severity));
     emit_json_key(j, "state");
     emit_json_str(j, f->resolved_us == CLOCK_NONE ? "firing" : "resolved");
     emit_json_key(j, "since");
@@ -76,6 +76,10 @@ static void emit_alert(struct emit_json *j, const struct listed *l, const struct
     emit_json_real(j, f->value);
     emit_json_key(j, "summary");
     emit_json_str(j, f->summary);
+    emit_json_key(j, "severity_at");
+    emit_json_time(j, f->severity_at_us);
+    emit_json_key(j, "worst");
+    emit_json_str(j, severity_words(f->worst));
     emit_json_key(j, "acknowledged_by");
     emit_json_null(j);
     emit_json_key(j, "acknowledged_at");

@@ -11,6 +11,7 @@
 #include "backtest/internal.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "rules/explain.h"
 
 enum {
     CANDIDATE = 1, /* rule ids in the engine */
@@ -19,6 +20,9 @@ enum {
     EVENTS_LIMIT = 256 << 20,
     KEPT_LIMIT = 1 << 30,
 };
+
+/* As live: who said something so lately may be about to say more. */
+#define QUIET_US CLOCK_SECOND_US
 
 struct backtest *backtest_new(const struct backtest_setup *setup)
 {
@@ -204,7 +208,10 @@ static enum err fired(struct backtest_device *d, const struct engine_event *ev)
                       .since_us = ev->since_us,
                       .fired_us = ev->fired_at_us,
                       .resolved_us = ev->resolved_at_us,
-                      .value = ev->value};
+                      .value = ev->value,
+                      .severity = ev->severity,
+                      .worst = ev->worst,
+                      .severity_at_us = ev->severity_at_us};
     enum err e = found_add(ours ? &d->candidate : &d->other, f, ev->summary);
     return e == ERR_OK && ours && in_period(d->b, ev->fired_at_us) ? commands_of(d, ev->fired_at_us)
                                                                    : e;
@@ -227,6 +234,9 @@ static enum err corrected(struct found *f, const struct engine_event *ev)
     f->fired_us = ev->fired_at_us;
     f->resolved_us = ev->resolved_at_us;
     f->value = ev->value;
+    f->severity = ev->severity;
+    f->worst = ev->worst;
+    f->severity_at_us = ev->severity_at_us;
     if (ev->summary.len > 0) { /* else it is as it was */
         char *summary = strndup((const char *)ev->summary.data, ev->summary.len);
         if (summary == NULL) {
@@ -257,8 +267,14 @@ static enum err take_event(struct backtest_device *d, const struct engine_event 
         f = find(list, ev->alert_id);
         if (f != NULL) {
             f->resolved_us = ev->resolved_at_us;
+            f->severity = ev->severity;
+            f->worst = ev->worst;
+            f->severity_at_us = ev->severity_at_us;
         }
         return ERR_OK;
+    case ENGINE_SEVERITY:
+        f = find(list, ev->alert_id);
+        return f == NULL ? ERR_OK : corrected(f, ev);
     case ENGINE_CORRECTED:
         f = find(list, ev->alert_id);
         return f == NULL ? ERR_OK : corrected(f, ev);
@@ -275,7 +291,6 @@ static enum err take_event(struct backtest_device *d, const struct engine_event 
         }
         return ERR_OK;
     case ENGINE_PENDING:
-    case ENGINE_SEVERITY:
         break;
     }
     return ERR_OK;
@@ -303,6 +318,40 @@ static enum err run(struct backtest_device *d)
     engine_run(d->engine, &b->out);
     b->err = take_events(d);
     return b->err;
+}
+
+/* The device said nothing until its clock was at t_us: what waits for silence happens, as with the
+ * clock of a live device (server/ingest/timers.c). */
+static enum err silence(struct backtest_device *d, int64_t t_us)
+{
+    struct backtest *b = d->b;
+    int64_t end_us = b->setup.to_us == CLOCK_NONE ? CLOCK_MAX_US : b->setup.to_us - 1;
+    if (run(d) == ERR_OK && engine_next_due(d->engine) != CLOCK_NONE) {
+        engine_advance(d->engine, t_us < end_us ? t_us : end_us, &b->out);
+        b->err = take_events(d);
+    }
+    return b->err;
+}
+
+/* Something arrived: how long was it quiet before? */
+static enum err hear(struct backtest_device *d, int64_t received_us)
+{
+    int64_t quiet_us =
+        d->heard_us == CLOCK_NONE || received_us == CLOCK_NONE ? 0 : received_us - d->heard_us;
+    d->heard_us = quiet_us >= 0 ? received_us : d->heard_us;
+    return quiet_us > QUIET_US && d->newest_us != CLOCK_NONE ? silence(d, d->newest_us + quiet_us)
+                                                             : ERR_OK;
+}
+
+/* After its newest sample. */
+static enum err hear_no_more(struct backtest_device *d)
+{
+    const struct backtest_setup *setup = &d->b->setup;
+    if (run(d) != ERR_OK || setup->heard_next == NULL || d->heard_us == CLOCK_NONE ||
+        engine_next_due(d->engine) == CLOCK_NONE) {
+        return d->b->err;
+    }
+    return hear(d, setup->heard_next(setup->arg, d->device, d->newest_us));
 }
 
 /* ---- devices and samples ----------------------------------------------------------------------
@@ -339,6 +388,7 @@ enum err backtest_open(struct backtest *b, struct device *d, int64_t begin_us,
     device_hold(d);
     opened->device = d;
     opened->newest_us = begin_us;
+    opened->heard_us = CLOCK_NONE;
     opened->name = backtest_keep(b, d->name);
     opened->engine = engine_new(d, rules, count, b->setup.lateness_us, begin_us);
     if (opened->engine == NULL || opened->name == NULL) {
@@ -370,6 +420,9 @@ enum err backtest_sample(struct backtest_device *d, const struct sample *s, int6
     if (b->err != ERR_OK || (b->setup.to_us != CLOCK_NONE && s->ts_us >= b->setup.to_us)) {
         return b->err;
     }
+    if (hear(d, received_us) != ERR_OK) {
+        return b->err;
+    }
     if (engine_feed(d->engine, s, seq, &b->out) == ENGINE_LATE) {
         b->err = ERR_STATE;
         return b->err;
@@ -395,7 +448,10 @@ enum err backtest_recorded(struct backtest_device *d, const struct backtest_aler
     struct found f = {.since_us = a->since_us,
                       .fired_us = a->fired_us,
                       .resolved_us = later ? CLOCK_NONE : a->resolved_us,
-                      .value = a->value};
+                      .value = a->value,
+                      .severity = a->severity,
+                      .worst = a->severity,
+                      .severity_at_us = a->fired_us};
     if (b->err != ERR_OK) {
         return b->err;
     }
@@ -476,7 +532,7 @@ static enum err keep_tally(struct backtest_device *d)
 enum err backtest_close(struct backtest_device *d)
 {
     struct backtest *b = d->b;
-    if (b->err == ERR_OK && run(d) == ERR_OK) {
+    if (b->err == ERR_OK && hear_no_more(d) == ERR_OK) {
         choose(b, &d->candidate);
         choose(b, &d->other);
         count_alerts(d);
@@ -489,6 +545,15 @@ enum err backtest_close(struct backtest_device *d)
         backtest_compare(d);
     }
     device_free(d);
+    return b->err;
+}
+
+enum err backtest_explain(struct backtest_device *d, int64_t at_us, struct emit_json *j)
+{
+    struct backtest *b = d->b;
+    if (b->err == ERR_OK && hear_no_more(d) == ERR_OK) {
+        return engine_explain_rule(d->engine, CANDIDATE, at_us, j);
+    }
     return b->err;
 }
 

@@ -64,6 +64,12 @@ static void put_clean(struct buf *out, const char *text)
     }
 }
 
+static void put_word(struct buf *out, const char *text)
+{
+    buf_put_u8(out, ' ');
+    put_clean(out, text);
+}
+
 static void put_line(const struct notice *n, const json_t *body, struct buf *out)
 {
     if (is_event(n, "test")) {
@@ -74,8 +80,11 @@ static void put_line(const struct notice *n, const json_t *body, struct buf *out
                    (long long)json_integer_value(json_object_get(body, "firing")),
                    (long long)json_integer_value(json_object_get(body, "resolved")));
     } else {
-        buf_printf(out, "%s %s %s on %s", n->event, text_of(body, "severity"),
-                   text_of(body, "rule"), text_of(body, "device"));
+        buf_put_str(out, n->event);
+        put_word(out, text_of(body, "severity"));
+        put_word(out, text_of(body, "rule"));
+        buf_put_str(out, " on");
+        put_word(out, text_of(body, "device"));
         if (text_of(body, "summary")[0] != '\0') {
             buf_put_str(out, ": ");
             put_clean(out, text_of(body, "summary"));
@@ -158,12 +167,15 @@ static void put_digest(struct buf *out, const json_t *digest)
     const json_t *groups = json_object_get(digest, "groups");
     for (size_t i = 0; i < json_array_size(groups); i++) {
         const json_t *g = json_array_get(groups, i);
-        buf_printf(out,
-                   "%lld %s %s %s:", (long long)json_integer_value(json_object_get(g, "count")),
-                   text_of(g, "event"), text_of(g, "severity"), text_of(g, "rule"));
+        buf_printf(out, "%lld", (long long)json_integer_value(json_object_get(g, "count")));
+        put_word(out, text_of(g, "event"));
+        put_word(out, text_of(g, "severity"));
+        put_word(out, text_of(g, "rule"));
+        buf_put_str(out, ":");
         const json_t *devices = json_object_get(g, "devices");
         for (size_t d = 0; d < json_array_size(devices); d++) {
-            buf_printf(out, " %s", json_string_value(json_array_get(devices, d)));
+            const char *name = json_string_value(json_array_get(devices, d));
+            put_word(out, name == NULL ? "" : name);
         }
         buf_put_str(out, "\r\n");
     }
@@ -233,7 +245,8 @@ static void put_param(struct buf *out, const char *name, const char *text)
         if (*at == '"' || *at == '\\' || *at == ']') {
             buf_put_u8(out, '\\');
         }
-        buf_put_u8(out, (unsigned char)*at < 0x20 ? ' ' : (uint8_t)*at);
+        bool control = (unsigned char)*at < 0x20 || *at == 0x7f;
+        buf_put_u8(out, control ? ' ' : (uint8_t)*at);
     }
     buf_put_u8(out, '"');
 }

@@ -50,17 +50,14 @@ void engine_episodes_fini(struct engine_episodes *list)
     *list = (struct engine_episodes){.items = NULL};
 }
 
-/* Each input that decides, with its value now. */
+/* Why it is as it is now: the conditions, their samples and the timers. */
 static char *explain(const struct engine *e, const struct engine_machine *m)
 {
     struct buf b;
     buf_init(&b, TEXT_MAX_BYTES);
     struct emit_json j = emit_json_init(&b);
     emit_json_open(&j, '{');
-    for (uint32_t i = 0; i < m->rule->trigger_count; i++) {
-        emit_json_key(&j, m->rule->inputs.items[i].label);
-        emit_json_real(&j, e->values[i]);
-    }
+    engine_explain(e, (uint32_t)(m - e->machines), &j);
     emit_json_close(&j, '}');
     char *text = buf_take_str(&b);
     return text != NULL ? text : strdup("{}"); /* over the limit: rather nothing than half of it */

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/emit_json.h"
 #include "rules/compiled.h"
 #include "rules/engine.h"
 #include "rules/history.h"
@@ -297,6 +298,12 @@ bool engine_timers_next(struct engine *e, int64_t *ret_due_us);
 int64_t engine_silence_us(const struct engine *e, uint32_t machine, uint32_t level);
 /* When silence completes the first of what the levels wait for. */
 int64_t engine_silent_due(const struct engine *e, uint32_t machine);
+
+/* The inputs of a rule at time t, which is not before its newest evaluation, into e->values. */
+void engine_gather(struct engine *e, uint32_t machine, int64_t t_us);
+
+/* explain.c: where the rule is, with e->values, as members of an object. */
+void engine_explain(const struct engine *e, uint32_t machine, struct emit_json *j);
 
 /* episode.c */
 void engine_fired(struct engine *e, uint32_t machine, struct engine_out *out);

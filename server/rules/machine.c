@@ -54,6 +54,11 @@ static void gather(struct engine *e, const struct engine_machine *m, int64_t t_u
     }
 }
 
+void engine_gather(struct engine *e, uint32_t machine, int64_t t_us)
+{
+    gather(e, &e->machines[machine], t_us, false);
+}
+
 static bool is_cooling(const struct rule *rule, const struct engine_machine_state *s, int64_t t_us)
 {
     return s->degree.level == 0 && s->ended_us != CLOCK_NONE &&

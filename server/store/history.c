@@ -399,7 +399,8 @@ enum err store_history_alerts(struct db *db, const char *rule, int32_t device_id
     return db_query(db,
                     "SELECT (extract(epoch FROM since) * 1000000)::bigint,"
                     " (extract(epoch FROM fired_at) * 1000000)::bigint,"
-                    " (extract(epoch FROM resolved_at) * 1000000)::bigint, value, summary"
+                    " (extract(epoch FROM resolved_at) * 1000000)::bigint, value, summary,"
+                    " severity"
                     " FROM alerts WHERE rule = $1 AND device_id = $2 AND state <> 'retracted'"
                     " AND ($3::timestamptz IS NULL OR fired_at >= $3::timestamptz)"
                     " AND ($4::timestamptz IS NULL OR fired_at < $4::timestamptz)"
@@ -470,5 +471,28 @@ enum err store_history_alert_at(struct db *db, const char *rule, int32_t device_
     if (e == ERR_OK) {
         *ret_row = r;
     }
+    return e;
+}
+
+enum err store_history_next(struct db *db, int32_t device_id, int64_t after_us,
+                            int64_t *ret_received_us)
+{
+    struct db_params p = {0};
+    struct db_result *r = NULL;
+    db_int(&p, device_id);
+    db_time(&p, after_us);
+    enum err e = db_query(db,
+                          "SELECT (extract(epoch FROM received_at) * 1000000)::bigint FROM samples"
+                          " WHERE device_id = $1 AND ts > $2::timestamptz AND flags & 3 = 0"
+                          " ORDER BY ts, received_at LIMIT 1",
+                          &p, &r);
+    if (e != ERR_OK) {
+        return e;
+    }
+    e = db_rows(r) == 0 ? ERR_NOT_FOUND : ERR_OK;
+    if (e == ERR_OK) {
+        *ret_received_us = db_get_int(r, 0, 0);
+    }
+    db_result_free(r);
     return e;
 }

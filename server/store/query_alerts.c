@@ -2,9 +2,10 @@
 
 #include "store/query_internal.h"
 
-#define ALERT_LIFE                                                                               \
-    " 'assigned_to', a.assigned_to, 'shelved_by', CASE WHEN a.shelved_until > now()"             \
-    " THEN a.shelved_by END, 'shelved_until', CASE WHEN a.shelved_until > now() THEN " QUERY_TS( \
+#define ALERT_LIFE                                                                                \
+    " 'shadow', a.shadow, 'assigned_to', a.assigned_to, 'shelved_by', CASE WHEN a.shelved_until " \
+    "> now()"                                                                                     \
+    " THEN a.shelved_by END, 'shelved_until', CASE WHEN a.shelved_until > now() THEN " QUERY_TS(  \
         "a.shelved_until") " END"
 
 #define ALERT_FIELDS                                                                               \
@@ -55,12 +56,13 @@ enum err store_alert_list(struct db *db, const struct store_alert_filter *f, int
     db_time(&p, before_us);
     db_int(&p, before_id);
     db_int(&p, limit + 1);
+    db_bool(&p, f->shadow);
     return db_query(
         db,
         "SELECT json_build_object(" ALERT_FIELDS ")::text, " QUERY_US(
             "a.fired_at") ", a.id, ''"
                           " FROM alerts a LEFT JOIN devices d ON d.id = a.device_id"
-                          " WHERE NOT a.shadow AND ($1::int[] IS NULL OR a.device_id = "
+                          " WHERE a.shadow = $10::boolean AND ($1::int[] IS NULL OR a.device_id = "
                           "ANY($1::int[]))"
                           " AND ($2::text IS NULL OR a.rule = $2)"
                           " AND ($3::text[] IS NULL OR a.state = ANY($3::text[]))"

@@ -110,7 +110,7 @@ static void run(const struct setup *s, struct intern *metrics)
     struct backtest_setup setup = {.candidate = compile(s->candidate, metrics),
                                    .from_us = CLOCK_NONE,
                                    .to_us = CLOCK_NONE,
-                                   .now_us = CLOCK_NONE,
+
                                    .flap_us = CLOCK_MINUTE_US,
                                    .items_max = 10000};
     if (s->against != NULL) {

@@ -232,7 +232,8 @@ static PGresult *other_rows(const struct pq_call *call)
     bool one = starts(sql, "WITH t AS (INSERT") || starts(sql, "WITH r AS (INSERT") ||
                starts(sql, "WITH g AS (INSERT") ||
                starts(sql, "SELECT coalesce(string_agg(x.name") ||
-               starts(sql, "WITH c AS (INSERT") || strstr(sql, "coalesce(min(id), 0)") != NULL;
+               starts(sql, "WITH c AS (INSERT") || starts(sql, "WITH s AS (INSERT") ||
+               strstr(sql, "coalesce(min(id), 0)") != NULL;
     int rows = one ? 1 : how % 4;
     bool readings = strstr(sql, "h.metrics, coalesce(s.values") != NULL ||
                     strstr(sql, "array_agg(b.metric") != NULL;
@@ -256,7 +257,7 @@ static PGresult *other_rows(const struct pq_call *call)
             ROW("2026-01-01 00:00:00.5+00");
         } else if (strstr(sql, "coalesce(min(id), 0)") != NULL) {
             ROW("10", "12");
-        } else if (starts(sql, "WITH c AS (INSERT")) {
+        } else if (starts(sql, "WITH c AS (INSERT INTO credentials")) {
             ROW("5");
         } else if (starts(sql, "WITH r AS (SELECT")) {
             ROW(pq_text(r, "%d", i + 1), "t");
@@ -345,6 +346,19 @@ static void submit(void *arg, struct api_op *op)
         break;
     case API_OP_TELEMETRY: {
         CHECK(op->device_id > 0 && op->body.len > 0 && op->body.data[op->body.len] == 0);
+        break;
+    }
+    case API_OP_ALERT_LIFE:
+        CHECK(op->id > 0 && (op->comment == NULL || utf8_valid(view_str(op->comment))));
+        CHECK(op->assignee == NULL || utf8_valid(view_str(op->assignee)));
+        break;
+    case API_OP_OVERRIDE:
+        CHECK(op->device_id > 0);
+        break;
+    case API_OP_NOTE: {
+        json_t *json = json_loadb((const char *)op->body.data, op->body.len, 0, NULL);
+        CHECK(json_is_object(json));
+        json_decref(json);
         break;
     }
     }

@@ -69,10 +69,11 @@ static const char *const documents[] = {
     "{\"name\":\"g\",\"when\":\"stddev_over_time(x[40s]) > deriv(x[20s]) * 9 or "
     "quantile_over_time(0.7, y[15s]) > 120\",\"lateness\":\"0s\"}",
     "{\"name\":\"h\",\"when\":\"anomaly(x[60s]) > 2 or mad_over_time(x[9s]) > 40 or rate(x[50s]) > "
-    "9 "
-    "or predict_linear(y[30s], 5) > 200\",\"lateness\":\"0s\"}",
+    "9 or predict_linear(y[30s], 5) > 200\",\"lateness\":\"0s\"}",
     "{\"name\":\"i\",\"when\":\"for_total(x > 100, 9s, y > 200) and then(y > 50, 5s, x > "
     "20)\",\"clear\":\"changes(x[20s]) < 2\",\"max_gap\":\"7s\",\"lateness\":\"0s\"}",
+    "{\"name\":\"j\",\"when\":\"then_none(x > 100, 6s, y > 150) or absent_over_time(x[9s]) and y > "
+    "100\",\"for\":\"1s\",\"lateness\":\"0s\"}",
 };
 
 static void world_init(struct world *w, uint8_t rules, uint8_t lateness)

@@ -46,8 +46,10 @@ static void check_rule(const struct rule *r, const uint8_t *data, size_t size)
                         : b % 9 == 8                      ? (double)NAN
                                                           : odd[b % 8];
         }
-        check_program(&r->when, &r->inputs, values);
-        check_program(&r->clear, &r->inputs, values);
+        for (uint32_t i = 0; i < r->level_count; i++) {
+            check_program(&r->levels[i].when, &r->inputs, values);
+            check_program(&r->levels[i].clear, &r->inputs, values);
+        }
         for (uint32_t i = 0; i < r->inputs.count; i++) {
             check_program(&r->inputs.items[i].conditions[0], &r->inputs, values);
             check_program(&r->inputs.items[i].conditions[1], &r->inputs, values);
@@ -57,7 +59,9 @@ static void check_rule(const struct rule *r, const uint8_t *data, size_t size)
     CHECK(d != NULL);
     struct buf b;
     buf_init(&b, 1 << 20);
-    rule_summary_render(r, d, values, values[0], &b);
+    struct rule_shown shown = {
+        .device = d, .inputs = values, .value = values[0], .severity = r->levels[0].severity};
+    rule_summary_render(r, &shown, &b);
     CHECK(buf_err(&b) == ERR_OK);
     buf_fini(&b);
     (void)rule_selects(r, d);

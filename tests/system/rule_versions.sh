@@ -106,3 +106,16 @@ exec 9>&-
 expect "and ends so" "$(api GET "/v1/backtests/$job?wait=30s" | jq -r .state)" cancelled
 expect "another one is not disturbed" "$(backtest hot "$period" | jq -r .state)" "done"
 expect "what a token cannot see is not tested" "$(SIGNALBOX_TOKEN=$selector_token backtest hot "$period,$candidate" | jq .counts.devices)" 0
+
+# --- shadow -----------------------------------------------------------------------------------------------------------
+api POST /v1/rules '{"name":"watch","when":"temperature > 90","mode":"shadow","actions":[{"command":{"to":"self","method":"stop"}},{"work_order":{"title":"Look"}}]}' >/dev/null
+publish "$token" '[{"ts":1700000020000,"values":{"temperature":95}},{"ts":1700000021000,"values":{"temperature":20}}]'
+expect "nobody is told of a rule that only watches" "$(api GET '/v1/alerts?rule=watch' | jq '.items | length')" 0
+expect "who asks sees what it would have said" "$(api GET '/v1/alerts?rule=watch&shadow=true' | jq -c '[.items[] | [.shadow, .state, .value, .rule_version]]')" '[[true,"resolved",95,1]]'
+expect "shadow is true or false" "$(api_status GET '/v1/alerts?shadow=yes' | head -n 1)" 400
+expect "it does nothing" "$(sql "SELECT (SELECT count(*) FROM commands), (SELECT count(*) FROM work_orders)")" "0|0"
+expect "its backtest is its history" "$(backtest watch "$period" | jq -c '[.counts.alerts, .counts.commands, .difference.same_count]')" '[1,1,1]'
+expect "and explains itself" "$(api GET '/v1/rules/watch/explain?device=oven&at=2023-11-14T22:13:40Z' | jq -c '[.mode, .state]')" '["shadow","firing"]'
+api_call PATCH /v1/rules/watch '{"mode":"active"}' --fail-with-body -H "If-Match: $(etag watch)" >/dev/null
+publish "$token" '[{"ts":1700000030000,"values":{"temperature":96}},{"ts":1700000031000,"values":{"temperature":20}}]'
+expect "switched on it tells and acts" "$(api GET '/v1/alerts?rule=watch' | jq -c '[.items[] | [.shadow, .value]]') $(sql "SELECT (SELECT count(*) FROM commands), (SELECT count(*) FROM work_orders)")" '[[false,96]] 1|1'

@@ -82,11 +82,8 @@ static char *report(struct backtest *b)
     return buf_take_str(&out);
 }
 
-static const struct backtest_setup open_setup = {.from_us = CLOCK_NONE,
-                                                 .to_us = CLOCK_NONE,
-                                                 .now_us = CLOCK_NONE,
-                                                 .flap_us = 3 * S,
-                                                 .items_max = 100};
+static const struct backtest_setup open_setup = {
+    .from_us = CLOCK_NONE, .to_us = CLOCK_NONE, .flap_us = 3 * S, .items_max = 100};
 
 static struct backtest *start(struct rule *candidate, struct rule *against)
 {
@@ -200,11 +197,14 @@ Test(backtest, history_is_compared_to_the_last_byte)
         uint64_t changed;
         const char *why;
     } cases[] = {
-        {{101 * S, 101 * S, 102 * S, 6, "a: hot"}, 0, "the same"},
-        {{101 * S, 101 * S, 102 * S, 6.000000000000001, "a: hot"}, 1, "a value, its last bit"},
-        {{101 * S, 101 * S, 102 * S, 6, "a: hot!"}, 1, "the summary"},
-        {{101 * S, 101 * S, 103 * S, 6, "a: hot"}, 1, "the end"},
-        {{101 * S, 101 * S, CLOCK_NONE, 6, "a: hot"}, 1, "no end"},
+        {{101 * S, 101 * S, 102 * S, 6, SEVERITY_WARNING, "a: hot"}, 0, "the same"},
+        {{101 * S, 101 * S, 102 * S, 6.000000000000001, SEVERITY_WARNING, "a: hot"},
+         1,
+         "a value, its last bit"},
+        {{101 * S, 101 * S, 102 * S, 6, SEVERITY_WARNING, "a: hot!"}, 1, "the summary"},
+        {{101 * S, 101 * S, 103 * S, 6, SEVERITY_WARNING, "a: hot"}, 1, "the end"},
+        {{101 * S, 101 * S, 102 * S, 6, SEVERITY_MAJOR, "a: hot"}, 1, "the severity"},
+        {{101 * S, 101 * S, CLOCK_NONE, 6, SEVERITY_WARNING, "a: hot"}, 1, "no end"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct backtest_setup setup = open_setup;

@@ -68,6 +68,21 @@ Test(text, syslog_values_cannot_end_their_element)
     buf_fini(&out);
 }
 
+Test(text, nothing_of_an_alert_begins_a_line_of_its_own)
+{
+    static const struct notice odd = {
+        .id = 1,
+        .event = "firing",
+        .body = VIEW("{\"rule\":\"a\\nb\",\"device\":\"d\\u007f\",\"severity\":\"x\\r\\ny\"}")};
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    text_syslog(&odd, &channel, NOW, "", &out);
+    for (const char *at = text_of_buf(&out); *at != '\0'; at++) {
+        cr_expect((unsigned char)*at >= 0x20 && *at != 0x7f, "%s", (const char *)out.data);
+    }
+    buf_fini(&out);
+}
+
 Test(text, a_mail_has_a_head_that_the_alert_cannot_break)
 {
     static const struct notice odd = {

@@ -59,7 +59,7 @@ struct help_run {
     uint32_t count;
     int corrected, retracted;
     char summary[256];
-    char explain[512];
+    char explain[4096];
     char log[4096]; /* "fired resolved …" of every event in order */
 };
 

@@ -97,6 +97,8 @@ struct rule *stream_rule(struct help_env *h, struct help_random *random)
         "predict_linear(y[30s], 20) > 60 unless resets(x[8s]) > 2",
         "for_total(x > 50, 30s, y > 60) and x > 55",
         "then(x > 55, 5s, then(y > 50, 10s, x < 45))",
+        "then_none(x > 55, 7s, y > 55)",
+        "absent_over_time(x[4s]) and y > 50",
         "(hour() + minute()) % 2 == 0 and irate(x[10s]) > 1",
         "absent_over_time(x[20s])",
         "y > 45 and absent_over_time(x[8s])",

@@ -255,9 +255,10 @@ Test(engine, an_alert_tells_since_value_summary_and_what_it_saw)
     cr_expect_eq(run->alerts[0].resolved_us, CLOCK_NONE);
     cr_expect_float_eq(run->alerts[0].value, 90.66666, 1e-4);
     cr_expect_str_eq(run->summary, "motor-1 major hot at 91.3333 (90.6667), n/a, plant-1/n/a, 80");
-    cr_expect(strstr(run->explain, "\"avg_over_time(temperature[1m])\":90.6666") != NULL, "%s",
+    cr_expect(strstr(run->explain, "\"avg_over_time(temperature[1m])\":{\"value\":90.6666") != NULL,
+              "%s", run->explain);
+    cr_expect(strstr(run->explain, "\"attr(\\\"limit\\\")\":{\"value\":80}") != NULL, "%s",
               run->explain);
-    cr_expect(strstr(run->explain, "\"attr(\\\"limit\\\")\":80") != NULL, "%s", run->explain);
     help_run_free(run);
     rule_drop(r);
     device_drop(d);

@@ -298,3 +298,94 @@ Test(functions, texts_are_compared)
     device_drop(d);
     help_env_fini(&h);
 }
+
+/* One metric `door` or `motion` at a time; returns the history. */
+static char *history_of(const char *document, const struct help_point *door, size_t count,
+                        double motion_s, double until_s)
+{
+    struct help_env h;
+    help_env_init(&h);
+    struct rule *r = help_rule(&h, document);
+    struct device *d = help_device(NULL, "d");
+    struct engine_rule one = {.rule_id = 1, .version = 1, .rule = r};
+    struct help_run *run = help_run_new(engine_new(d, &one, 1, 0, CLOCK_NONE));
+    for (size_t i = 0; i < count; i++) {
+        bool moved = motion_s >= 0 && (i == 0 || door[i - 1].s < motion_s) && door[i].s >= motion_s;
+        if (moved) {
+            help_feed(run, (int64_t)(motion_s * 1e6), help_metric(&h, "motion"), 1);
+        }
+        help_feed(run, (int64_t)(door[i].s * 1e6), help_metric(&h, "door"), door[i].v);
+    }
+    help_advance(run, (int64_t)(until_s * 1e6));
+    char *history = help_history(run);
+    help_run_free(run);
+    rule_drop(r);
+    device_drop(d);
+    help_env_fini(&h);
+    return history;
+}
+
+/* AWAY at close + 300 s although nothing comes then, and the same when a later sample shows it. */
+Test(functions, then_none_is_true_at_its_instant_by_time_alone)
+{
+    static const char document[] =
+        "{'name':'away','when':'then_none(door == 0, 5m, motion == 1)','lateness':'0s'}";
+    static const struct help_point shut[] = {{0, 1}, {10, 0}};
+    char *silent = history_of(document, shut, 2, -1, 309.999);
+    cr_expect_str_eq(silent, "", "too early");
+    free(silent);
+    silent = history_of(document, shut, 2, -1, 4000);
+    static const struct help_point later[] = {{0, 1}, {10, 0}, {900, 0}};
+    char *shown = history_of(document, later, 3, -1, 4000);
+    cr_expect_str_eq(silent, shown, "the clock and a sample say the same");
+    cr_expect(strncmp(silent, "1 310000000 310000000 -1 ", 25) == 0, "%s", silent);
+    free(silent);
+    free(shown);
+    char *moved = history_of(document, later, 3, 300, 4000);
+    cr_expect_str_eq(moved, "", "%s", moved);
+    free(moved);
+    /* Who opens the door again, ends it. */
+    static const struct help_point back[] = {{0, 1}, {10, 0}, {800, 1}};
+    char *home = history_of(document, back, 3, -1, 4000);
+    cr_expect(strncmp(home, "1 310000000 310000000 -1 ", 25) == 0, "the door alone is no motion");
+    free(home);
+}
+
+Test(functions, the_calendar_is_that_of_the_rules_zone)
+{
+    static const struct {
+        const char *zone, *when;
+        int64_t utc_s;
+        bool holds;
+    } rows[] = {
+        {"Europe/Vienna", "hour() == 1 and minute() == 59", 1585443599, true},
+        {"Europe/Vienna", "hour() == 3 and minute() == 0", 1585443600, true}, /* summer begins */
+        {"Europe/Vienna", "hour() == 2 and minute() == 59", 1603587599, true},
+        {"Europe/Vienna", "hour() == 2 and minute() == 0", 1603587600, true}, /* once more */
+        {"UTC", "hour() == 1 and minute() == 0", 1603587600, true},
+        {"Australia/Melbourne", "day_of_week() == 1 and day_of_month() == 1 and month() == 1",
+         1609423200, false}, /* 2021-01-01T01:00 there, a Friday */
+        {"Australia/Melbourne", "day_of_week() == 5 and year() == 2021 and day_of_year() == 1",
+         1609423200, true},
+        {"UTC", "year() == 2020 and day_of_year() == 366", 1609423200, true},
+        {"Asia/Kathmandu", "minute() == 45", 1609372800, true},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char document[512];
+        (void)snprintf(document, sizeof(document),
+                       "{'name':'r','timezone':'%s','when':'x > 0 and %s'}", rows[i].zone,
+                       rows[i].when);
+        struct help_env h;
+        help_env_init(&h);
+        struct rule *r = help_rule(&h, document);
+        struct device *d = help_device(NULL, "d");
+        struct engine_rule one = {.rule_id = 1, .version = 1, .rule = r};
+        struct help_run *run = help_run_new(engine_new(d, &one, 1, 0, CLOCK_NONE));
+        help_feed(run, rows[i].utc_s * S, help_metric(&h, "x"), 1);
+        cr_expect_eq(run->count > 0, rows[i].holds, "%s %s", rows[i].zone, rows[i].when);
+        help_run_free(run);
+        rule_drop(r);
+        device_drop(d);
+        help_env_fini(&h);
+    }
+}
