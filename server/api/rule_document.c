@@ -96,11 +96,15 @@ struct rule *api_rule_compile_active(struct api_request *r, struct view document
     json_t *object = json_loadb((const char *)document.data, document.len, 0, NULL);
     struct buf text;
     struct rule *rule = NULL;
+    if (!json_is_object(object)) {
+        json_decref(object);
+        return compile(r, document, pointer); /* which says what is wrong */
+    }
     buf_init(&text, API_ANSWER_MAX);
-    if (object != NULL && json_object_set_new(object, "mode", json_string("active")) == 0) {
+    if (json_object_set_new(object, "mode", json_string("active")) == 0) {
         api_json_write(&text, object);
     }
-    if (object == NULL || buf_err(&text) != ERR_OK || text.len == 0) {
+    if (buf_err(&text) != ERR_OK || text.len == 0) {
         api_fail_err(r, ERR_NOMEM, "");
     } else {
         rule = compile(r, buf_view(&text), pointer);
@@ -113,7 +117,8 @@ struct rule *api_rule_compile_active(struct api_request *r, struct view document
 char *api_rule_canonical(struct view document)
 {
     json_t *object = json_loadb((const char *)document.data, document.len, 0, NULL);
-    char *text = object == NULL ? NULL : json_dumps(object, JSON_INDENT(2) | JSON_SORT_KEYS);
+    char *text = object == NULL ? strndup((const char *)document.data, document.len)
+                                : json_dumps(object, JSON_INDENT(2) | JSON_SORT_KEYS);
     json_decref(object);
     return text;
 }
