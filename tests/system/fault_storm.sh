@@ -7,7 +7,7 @@
 # shellcheck source=parts/fault.sh
 . "$(dirname "${BASH_SOURCE[0]}")/parts/fault.sh"
 devices=500 patience=(--patience 60s) settings=(connect_timeout=60s) # a busy machine is no storm
-full && devices=10000 patience=() settings=()
+full && devices=10000 patience=(--patience 10s) settings=() # as long as the server has for them
 certificates=$SIGNALBOX_TEST_DIR/certificates
 mkdir -p "$certificates"
 
@@ -27,7 +27,7 @@ all_online() { (($(metric sessions_online) == devices + 20)); }
 storm() { # WORDS LIMIT_S OPTIONS…
     local words=$1 limit=$2
     shift 2
-    load_start --certs "$certificates" --seconds 1d --rate $((devices / 10)) --window 10 --keepalive 60 --ramp 500 --drain 120s "${patience[@]}" "$@"
+    load_start --certs "$certificates" --seconds 1d --rate $((devices / 10)) --window 10 --keepalive 60 --ramp 200 --drain 120s "${patience[@]}" "$@"
     wait_until 240 all_online || fail "only $(metric sessions_online) of $((devices + 20)) devices came at all"
     sleep 3
     kill_server
