@@ -88,7 +88,8 @@ struct outgoing *outgoing_new(struct sessions *all, struct message *m,
     if (identifiers > 0) {
         memcpy(o->identifiers, t->identifiers, identifiers);
     }
-    o->squeezed = session_queues_full(all);
+    /* What a restart brings back was taken before, and was acknowledged. */
+    o->squeezed = !t->again && session_queues_full(all);
     count_in(all, o);
     return o;
 }
