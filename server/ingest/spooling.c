@@ -121,6 +121,7 @@ static void group_free(struct group *g)
 }
 
 static void group_next(struct spooling *sp);
+static void refused_check(struct spooling *sp);
 
 static void group_back(struct mail *m)
 {
@@ -382,18 +383,6 @@ void spooling_recalled(struct ingest *in, struct core_batch *cb)
     recall_check(sp);
 }
 
-static void refused_check(struct spooling *sp)
-{
-    while (sp->refused != NULL && sp->in_core == 0) {
-        struct group *g = sp->refused;
-        sp->refused = g->next;
-        sp->refused_last = sp->refused == NULL ? &sp->refused : sp->refused_last;
-        group_answer(g, ERR_OK);
-        core_give_back(sp->in, g->messages, g->bytes);
-        group_free(g);
-    }
-}
-
 void spooling_committed(struct ingest *in, struct core_batch *cb)
 {
     struct spooling *sp = in->spooling;
@@ -465,6 +454,18 @@ static void record_take(struct spooling *sp, struct view bytes)
     device_drop(d);
 }
 
+static void refused_check(struct spooling *sp)
+{
+    while (sp->refused != NULL && sp->in_core == 0) {
+        struct group *g = sp->refused;
+        sp->refused = g->next;
+        sp->refused_last = sp->refused == NULL ? &sp->refused : sp->refused_last;
+        group_answer(g, ERR_OK);
+        core_give_back(sp->in, g->messages, g->bytes);
+        group_free(g);
+    }
+}
+
 /* The database is back and has all that the spool had, but the disk takes no more: what waits for
  * it would wait as long as the disk is full. It goes where the spool's records go, behind the last
  * of them, and is acknowledged when it is committed. */
@@ -484,6 +485,7 @@ static void refused_take(struct spooling *sp)
     }
     sp->ready_last = &sp->ready;
     gate_flush_now(sp->gate);
+    refused_check(sp); /* nothing of them may be left for the database: their device was deleted */
 }
 
 static void handover_check(struct spooling *sp)

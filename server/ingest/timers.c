@@ -144,7 +144,7 @@ static int64_t due_at(const struct core_device *cd, int64_t due_us)
 static void arm(struct ingest *in, struct core_device *cd)
 {
     int64_t due_us = engine_next_due(cd->engine);
-    if (due_us == CLOCK_NONE) {
+    if (due_us == CLOCK_NONE || cd->clock_us == CLOCK_NONE) {
         if (cd->timer == 0) {
             remember(in, cd, false);
         }
@@ -209,10 +209,11 @@ void core_timer_forget(struct ingest *in, struct core_device *cd)
 static void ring(struct ingest *in, struct core_device *cd)
 {
     int64_t now_us = device_clock_us(in, cd);
-    if (cd->parked == NULL && listened_us(in) >= due_at(cd, engine_next_due(cd->engine))) {
+    int64_t due_us = engine_next_due(cd->engine); /* none when a roll-back took it back */
+    if (cd->parked == NULL && due_us != CLOCK_NONE && listened_us(in) >= due_at(cd, due_us)) {
         core_order_advance(in, cd, now_us);
+        due_us = engine_next_due(cd->engine);
     }
-    int64_t due_us = engine_next_due(cd->engine);
     if (cd->parked != NULL) { /* it was heard; what it said comes first */
         heap_put(&in->timers, cd, listened_us(in) + TIMERS_AGAIN_MS * CLOCK_MS_US);
     } else if (due_us != CLOCK_NONE) {
