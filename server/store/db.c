@@ -246,6 +246,14 @@ static bool db_setting_is_on(struct db *db, const char *sql)
     return on;
 }
 
+/* What libpq would write to standard error, between the lines of the log. */
+static void say_notice(void *arg, const PGresult *notice)
+{
+    (void)arg;
+    const char *words = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+    LOG(LOG_DEBUG, "database_notice", LOG_S("words", words == NULL ? "" : words));
+}
+
 enum err db_open(const char *url, const char *application, struct db **ret_db)
 {
     struct db *db = calloc(1, sizeof(*db));
@@ -265,6 +273,7 @@ enum err db_open(const char *url, const char *application, struct db **ret_db)
         db_close(db);
         return ERR_DB_DOWN;
     }
+    (void)PQsetNoticeReceiver(db->pg, say_notice, NULL);
     enum err e = db_script(db, db_setup);
     if (e != ERR_OK) {
         LOG(LOG_WARN, "database_setup_failed", LOG_S("error", db->error));
