@@ -65,6 +65,26 @@ Test(queues, beyond_their_bound_none_grows)
     rig_free(r);
 }
 
+Test(queues, a_restart_brings_back_all_that_waits_also_beyond_the_bound)
+{
+    struct rig *r = router_new();
+    r->conf.queues_max_bytes = 1000;
+    struct rig_conn *c = lasting(r, 0, "one");
+    rig_hang_up(c);
+    (void)rig_events(r);
+    for (int64_t seq = 1; seq <= 20; seq++) {
+        struct message *m = router_message("a", NULL, "x");
+        atomic_store(&m->stored, true);
+        const struct session_target t = {.message = m, .qos = 1, .seq = seq, .again = true};
+        cr_expect_eq(session_send(&r->all, 1, &t), ERR_OK);
+        message_drop(m);
+        rig_run(r);
+    }
+    cr_expect(session_queues_full(&r->all));
+    EXPECT_EVENTS(r, "");
+    rig_free(r);
+}
+
 Test(queues, full_is_over_when_an_eighth_is_free)
 {
     struct rig *r = router_new();
