@@ -15,6 +15,9 @@ bool utf8_valid_text(struct view v);
  * characters and non-characters that a receiver may refuse. */
 bool utf8_valid_mqtt(struct view v);
 
+/* Of any text its valid UTF-8, in place: a character that was cut at the end goes, other bytes that
+ * are none become '?'. */
+void utf8_clean(char *text);
 /* Eight bytes at a time. Not 0: one of them is a control character or part of a sequence. */
 static inline uint64_t utf8_suspects(uint64_t word)
 {

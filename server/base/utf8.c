@@ -103,6 +103,37 @@ bool utf8_valid_mqtt(struct view v)
     return true;
 }
 
+/* Is what is left the beginning of a character, and no more? */
+static bool is_cut(const uint8_t *p, size_t left)
+{
+    size_t len = p[0] < 0xC2 || p[0] > 0xF4 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
+    for (size_t i = 1; i < left && i < len; i++) {
+        if ((p[i] & 0xC0) != 0x80) {
+            return false;
+        }
+    }
+    return left < len;
+}
+
+void utf8_clean(char *text)
+{
+    uint8_t *p = (uint8_t *)text;
+    size_t left = strlen(text);
+    while (left > 0) {
+        size_t len = *p < 0x80 ? 1 : utf8_sequence(p, left);
+        if (len == 0 && is_cut(p, left)) {
+            *p = 0;
+            return;
+        }
+        if (len == 0) {
+            *p = '?';
+            len = 1;
+        }
+        p += len;
+        left -= len;
+    }
+}
+
 int utf8_put(uint32_t code, uint8_t ret_bytes[static 4])
 {
     if (code < 0x80) {

@@ -121,9 +121,11 @@ static void read_syslog(struct fields *f, struct channel *c)
         "local0", "local1", "local2",   "local3", "local4", "local5", "local6", "local7"};
     fields_only(f, "url facility");
     c->url = read_url(f, " udp tcp ");
-    const char *port = c->url == NULL ? NULL : strrchr(c->url, ':');
-    if (port != NULL && (port[1] == '/' || strspn(port + 1, "0123456789") != strlen(port + 1))) {
-        fields_fail(f, ERR_SYNTAX, "url", "must have a port: udp://loghost:514");
+    const char *host = f->err != ERR_OK ? "" : c->url + strlen("udp://");
+    const char *port = strrchr(host, ':');
+    if (port == NULL || port[1] == '\0' || strspn(port + 1, "0123456789") != strlen(port + 1) ||
+        strpbrk(host, "/?#") != NULL) {
+        fields_fail(f, ERR_SYNTAX, "url", "must be a host and a port: udp://loghost:514");
     }
     const char *facility = fields_text(f, "facility", 16, false);
     c->facility = 3; /* daemon */

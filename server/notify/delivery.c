@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "notify/internal.h"
 #include "notify/policy.h"
 #include "store/query_outbox.h"
@@ -159,26 +160,42 @@ static const char *state_of(struct delivery *d, int64_t *ret_retry_us)
     return "queued";
 }
 
+static enum err mark(struct notify *n, struct delivery *d)
+{
+    int64_t retry_us = 0;
+    const char *state = state_of(d, &retry_us);
+    utf8_clean(d->detail); /* cut somewhere, and partly of receivers and channels */
+    enum err e = store_outbox_end(n->db, d->notice.id, state, retry_us, d->detail);
+    if (e == ERR_DB_DATA) {
+        e = store_outbox_end(n->db, d->notice.id, state, retry_us, "the server's log has it");
+    }
+    if (e != ERR_OK) {
+        return e;
+    }
+    counter_add(
+        d->outcome == OUTCOME_SENT ? COUNTER_NOTIFICATIONS_SENT : COUNTER_NOTIFICATIONS_FAILED, 1);
+    if (d->outcome != OUTCOME_SENT) {
+        LOG(LOG_WARN, "notification_not_sent", LOG_S("channel", d->sender->channel->name),
+            LOG_I("id", d->notice.id), LOG_I("attempt", d->attempt), LOG_S("why", d->detail),
+            LOG_S("next", retry_us > 0 ? "it is tried again" : "it is given up"));
+    }
+    list_remove(&d->link);
+    delivery_free(d);
+    return ERR_OK;
+}
+
 enum err deliveries_mark(struct notify *n)
 {
-    while (!list_empty(&n->ended)) {
-        struct delivery *d = CONTAINER_OF(n->ended.next, struct delivery, link);
-        int64_t retry_us = 0;
-        const char *state = state_of(d, &retry_us);
-        enum err e = store_outbox_end(n->db, d->notice.id, state, retry_us, d->detail);
-        if (e != ERR_OK) {
-            return e; /* kept, to be marked when the database is back */
+    enum err refused = ERR_OK;
+    struct list *next = NULL;
+    for (struct list *at = n->ended.next; at != &n->ended; at = next) {
+        next = at->next;
+        enum err e = mark(n, CONTAINER_OF(at, struct delivery, link));
+        if (e == ERR_DB_DATA) {
+            refused = e; /* its own fault: the others are marked */
+        } else if (e != ERR_OK) {
+            return e;
         }
-        counter_add(d->outcome == OUTCOME_SENT ? COUNTER_NOTIFICATIONS_SENT
-                                               : COUNTER_NOTIFICATIONS_FAILED,
-                    1);
-        if (d->outcome != OUTCOME_SENT) {
-            LOG(LOG_WARN, "notification_not_sent", LOG_S("channel", d->sender->channel->name),
-                LOG_I("id", d->notice.id), LOG_I("attempt", d->attempt), LOG_S("why", d->detail),
-                LOG_S("next", retry_us > 0 ? "it is tried again" : "it is given up"));
-        }
-        list_remove(&d->link);
-        delivery_free(d);
     }
-    return ERR_OK;
+    return refused;
 }

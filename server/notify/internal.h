@@ -48,7 +48,7 @@ struct delivery {
     CURL *curl; /* NULL: not by curl */
     struct curl_slist *headers, *recipients;
     char curl_error[CURL_ERROR_SIZE];
-    bool refused; /* no address of its host may be connected to */
+    bool refused, allowed; /* an address of its host may not, and one may be connected to */
     struct api_op op;
     char key[32];
     struct ticket ticket;
@@ -72,7 +72,7 @@ struct notify {
     struct lock lock;
     struct delivery *answered; /* by other threads; under the lock */
     atomic_bool stopping, woken, reload;
-    int64_t turn_at_us, escalate_at_us, clean_at_us;
+    int64_t turn_at_us, mark_at_us, escalate_at_us, clean_at_us;
     char host[256]; /* this machine's name */
 };
 
@@ -89,7 +89,7 @@ __attribute__((format(printf, 3, 4))) void delivery_end(struct delivery *d, enum
 /* The same from any thread, with what was put into outcome and detail before. */
 void delivery_answered(struct delivery *d);
 void deliveries_collect(struct notify *n); /* those that were answered */
-/* Writes what became of those that ended. */
+/* Writes what became of those that ended. Error: some are kept, to be marked later. */
 NODISCARD enum err deliveries_mark(struct notify *n);
 void deliveries_reap(struct notify *n); /* those that curl is done with */
 void delivery_free(struct delivery *d);

@@ -16,7 +16,8 @@
  * claimed and started; then it waits for receivers, for a wake, or for a second to pass. Receivers
  * are served side by side, so that a slow one delays only its own channel.
  *
- * The database is away: nothing is claimed, what is under way ends and is marked later.
+ * The database is away: nothing is claimed, what is under way ends and is marked later. It refuses
+ * one statement: that one is tried again in a second, and the turn goes on to the other channels.
  */
 enum { WAIT_MS = 1000, IN_FLIGHT_MAX = 8 };
 
@@ -88,6 +89,12 @@ static struct sender *sender_find(struct notify *n, const char *name)
 
 /* ---- the turn ---- */
 
+/* The first error is told. Without a connection what follows fails at once. */
+static void keep(enum err *first, enum err e)
+{
+    *first = *first == ERR_OK ? e : *first;
+}
+
 static enum err send_due(struct notify *n, struct sender *s)
 {
     enum err e = ERR_OK;
@@ -126,8 +133,8 @@ static enum err escalate(struct notify *n)
     enum err e = ERR_OK;
     LIST_FOREACH (at, &n->senders) {
         const struct channel *c = CONTAINER_OF(at, struct sender, link)->channel;
-        if (e == ERR_OK && c->escalate_to != NULL && c->enabled) {
-            e = store_outbox_escalate(n->db, c->name, c->escalate_to, c->escalate_after_us);
+        if (c->escalate_to != NULL && c->enabled) {
+            keep(&e, store_outbox_escalate(n->db, c->name, c->escalate_to, c->escalate_after_us));
         }
     }
     return e;
@@ -151,16 +158,16 @@ static enum err look(struct notify *n)
     n->turn_at_us = now_us + TURN_US;
     if (now_us >= n->escalate_at_us) {
         n->escalate_at_us = now_us + TURN_US;
-        e = escalate(n);
+        keep(&e, escalate(n));
     }
-    if (e == ERR_OK) {
-        e = store_outbox_due(n->db, &r);
-    }
-    for (int i = 0; e == ERR_OK && i < db_rows(r); i++) {
-        e = serve_channel(n, r, i);
+    enum err due = store_outbox_due(n->db, &r);
+    keep(&e, due);
+    for (int i = 0; due == ERR_OK && i < db_rows(r); i++) {
+        keep(&e, serve_channel(n, r, i));
     }
     db_result_free(r);
-    return e == ERR_OK ? clean(n) : e;
+    keep(&e, clean(n));
+    return e;
 }
 
 /* Where a delivery ended the next one starts, without a look at everything. */
@@ -169,28 +176,39 @@ static enum err go_on(struct notify *n)
     enum err e = ERR_OK;
     LIST_FOREACH (at, &n->senders) {
         struct sender *s = CONTAINER_OF(at, struct sender, link);
-        if (e == ERR_OK && s->served && s->channel->enabled) {
+        if (s->served && s->channel->enabled) {
             s->served = false;
-            e = send_due(n, s);
+            keep(&e, send_due(n, s));
         }
     }
     return e;
 }
 
+static bool mark_is_due(const struct notify *n)
+{
+    return !list_empty(&n->ended) && clock_mono_us() >= n->mark_at_us;
+}
+
 static enum err turn(struct notify *n, bool woken)
 {
-    enum err e = deliveries_mark(n);
-    if (e == ERR_OK && atomic_exchange(&n->reload, false)) {
-        e = senders_load(n);
-        if (e != ERR_OK) {
+    enum err e = ERR_OK;
+    if (mark_is_due(n)) {
+        e = deliveries_mark(n);
+        n->mark_at_us = e == ERR_OK ? 0 : clock_mono_us() + TURN_US;
+    }
+    if (atomic_exchange(&n->reload, false)) {
+        enum err loaded = senders_load(n);
+        if (loaded != ERR_OK) {
             atomic_store(&n->reload, true);
+            n->turn_at_us = clock_mono_us() + TURN_US;
+            return loaded; /* half of the channels: rows of the others would be dropped */
         }
     }
-    if (e == ERR_OK) {
-        e = go_on(n);
+    keep(&e, go_on(n));
+    if (woken || clock_mono_us() >= n->turn_at_us) {
+        keep(&e, look(n));
     }
-    bool look_now = woken || clock_mono_us() >= n->turn_at_us;
-    return e == ERR_OK && look_now ? look(n) : e;
+    return e;
 }
 
 /* ---- the thread ---- */
@@ -243,6 +261,7 @@ static bool connected(struct notify *n)
     }
     n->away = false;
     n->turn_at_us = 0;
+    n->mark_at_us = 0;
     atomic_store(&n->reload, true);
     return true;
 }
@@ -251,7 +270,7 @@ static void work(struct notify *n)
 {
     bool woken = atomic_exchange(&n->woken, false);
     deliveries_collect(n);
-    bool due = woken || !list_empty(&n->ended) || clock_mono_us() >= n->turn_at_us;
+    bool due = woken || mark_is_due(n) || clock_mono_us() >= n->turn_at_us;
     if (due && connected(n)) {
         enum err e = turn(n, woken);
         if (e != ERR_OK && e != ERR_DB_DOWN) {
@@ -271,7 +290,7 @@ static void notify_run(struct mail *m)
         deliveries_reap(n); /* before the wait, which nothing would end for them */
         int64_t left_ms = (n->turn_at_us - clock_mono_us()) / CLOCK_MS_US;
         int wait_ms = left_ms < 0 ? 0 : left_ms > WAIT_MS ? WAIT_MS : (int)left_ms + 1;
-        bool now = atomic_load(&n->woken) || !list_empty(&n->ended);
+        bool now = atomic_load(&n->woken) || mark_is_due(n);
         if (n->db == NULL) {
             wait_ms = WAIT_MS; /* nothing can be marked until there is a connection */
             now = false;

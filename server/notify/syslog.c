@@ -1,12 +1,7 @@
-#include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "notify/address.h"
 #include "notify/internal.h"
 
 /*
@@ -14,7 +9,8 @@
  * section 3.4.1), a connection each. Syslog has no acknowledgements: `sent` means that the kernel
  * took it, and for TCP that the receiver accepted the connection.
  *
- * A name of a UDP receiver is looked up on the worker's thread, which waits for it.
+ * curl looks up the name and connects, for UDP a datagram socket (web.c): that sends nothing yet,
+ * and what is sent then is one datagram.
  */
 static bool split(const char *url, char *ret_host, size_t size, const char **ret_port)
 {
@@ -29,50 +25,7 @@ static bool split(const char *url, char *ret_host, size_t size, const char **ret
     return true;
 }
 
-/* False: not sent, with the reason in the delivery. */
-static bool send_datagram(struct delivery *d, const struct addrinfo *to)
-{
-    int fd = socket(to->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool sent = fd >= 0 && sendto(fd, d->payload.data, d->payload.len, MSG_NOSIGNAL, to->ai_addr,
-                                  to->ai_addrlen) == (ssize_t)d->payload.len;
-    if (!sent) {
-        (void)snprintf(d->curl_error, sizeof(d->curl_error), "not sent: error %d", errno);
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return sent;
-}
-
-static void send_udp(struct delivery *d, const char *host, const char *port)
-{
-    struct view networks = view_str(d->notify->conf->notify_networks);
-    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
-    struct addrinfo *all = NULL;
-    int code = getaddrinfo(host, port, &hints, &all);
-    if (code != 0) {
-        delivery_end(d, OUTCOME_RETRY, "%s: %s", host, gai_strerror(code));
-        return;
-    }
-    bool sent = false;
-    for (const struct addrinfo *a = all; a != NULL && !sent; a = a->ai_next) {
-        if (!address_is_allowed(a->ai_addr, networks)) {
-            d->refused = true;
-        } else {
-            sent = send_datagram(d, a);
-        }
-    }
-    freeaddrinfo(all);
-    if (sent) {
-        delivery_end(d, OUTCOME_SENT, "%s", "");
-    } else if (d->refused && d->curl_error[0] == '\0') {
-        curl_failed(d, CURLE_COULDNT_CONNECT);
-    } else {
-        delivery_end(d, OUTCOME_RETRY, "%s", d->curl_error);
-    }
-}
-
-static void send_tcp(struct delivery *d, const char *host, const char *port)
+static void connect_to(struct delivery *d, const char *host, const char *port)
 {
     char url[1200];
     bool six = strchr(host, ':') != NULL;
@@ -95,8 +48,7 @@ void syslog_send(struct delivery *d)
     struct buf message;
     buf_init(&message, 1 << 16);
     text_syslog(&d->notice, c, clock_wall_us(), d->notify->host, &message);
-    bool udp = strncmp(c->url, "udp:", 4) == 0;
-    if (!udp) {
+    if (strncmp(c->url, "udp:", 4) != 0) {
         buf_printf(&d->payload, "%zu ", message.len);
     }
     buf_put_view(&d->payload, buf_view(&message));
@@ -106,10 +58,8 @@ void syslog_send(struct delivery *d)
         delivery_end(d, OUTCOME_FAILED, "the message is too long");
     } else if (!split(c->url, host, sizeof(host), &port)) {
         delivery_end(d, OUTCOME_FAILED, "the URL has no port");
-    } else if (udp) {
-        send_udp(d, host, port);
     } else {
-        send_tcp(d, host, port);
+        connect_to(d, host, port);
     }
 }
 

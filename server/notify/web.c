@@ -28,7 +28,10 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
         d->refused = true;
         return CURL_SOCKET_BAD;
     }
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    d->allowed = true;
+    return strncmp(d->sender->channel->url, "udp:", 4) == 0
+               ? socket(address->family, SOCK_DGRAM | SOCK_CLOEXEC, 0)
+               : socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 static size_t ignore(char *data, size_t size, size_t count, void *arg)
@@ -52,6 +55,7 @@ CURL *curl_open(struct delivery *d, const char *url, const char *protocols)
     (void)curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L);
     (void)curl_easy_setopt(h, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(h, CURLOPT_QUICK_EXIT, 1L); /* do not wait for a look-up given up */
     (void)curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
     (void)curl_easy_setopt(h, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
     (void)curl_easy_setopt(h, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
@@ -73,7 +77,7 @@ void curl_start(struct delivery *d)
 
 void curl_failed(struct delivery *d, CURLcode code)
 {
-    if (d->refused && code == CURLE_COULDNT_CONNECT) {
+    if (d->refused && !d->allowed && code == CURLE_COULDNT_CONNECT) {
         bool plain = strncmp(d->sender->channel->url, "http:", 5) == 0;
         delivery_end(d, OUTCOME_FAILED, "the host's address is not allowed: %s",
                      plain ? "plain HTTP only goes to networks listed in notify_networks"

@@ -4,9 +4,7 @@
 got=$SIGNALBOX_TEST_DIR/got
 mkdir -p "$got"
 echo "a secret of 20 bytes" >"$got/secret"
-python3 "$SIGNALBOX_ROOT/tests/system/parts/receivers.py" "$got" &
-receivers=$!
-trap 'kill $receivers 2>/dev/null; finished' EXIT
+python3 "$SIGNALBOX_ROOT/tests/system/parts/receivers.py" "$got" & # ends with this test
 start_postgres
 wait_until 20 test -s "$got/ports" || fail "the receivers did not start"
 read -r web mail udp tcp <"$got/ports"
@@ -25,6 +23,7 @@ received() { jq -s "[.[] | $2] | length" "$got/$1" 2>/dev/null || echo 0; } # FI
 received_is() { [[ $(received "$1" "$2") == "$3" ]]; }
 count_of() { sql "SELECT count(*) FROM outbox WHERE $1"; }
 count_is() { [[ $(count_of "$1") == "$2" ]]; }
+logged() { grep -q "$1" "$TEST_LOG"; }
 count_reaches() { (($(count_of "$1") >= $2)); }
 
 window=$([[ ${SIGNALBOX_FULL:-} == 1 ]] && echo 8s || echo 2s)
@@ -60,6 +59,11 @@ id=$(try topic sent)
 heard=$(mosquitto_sub --cafile "$SIGNALBOX_CA" -h localhost -p "$SIGNALBOX_MQTT_PORT" -u "$ear" -t 'alarms/#' -C 1 -W 15 -F '%r %t %p')
 expect "topic: retained, with the id" "$(jq -r .id <<<"${heard#1 alarms/test }")" "$id"
 
+# --- a receiver by name ---------------------------------------------------------------------------------------------------
+channel "{\"name\":\"named\",\"kind\":\"syslog\",\"config\":{\"url\":\"udp://localhost:$udp\"}}"
+id=$(try named sent)
+wait_until 10 received_is udp "select(.text | contains(\"id=\\\"$id\\\"\"))" 1 || fail "syslog by UDP to a name: $(cat "$got/udp")"
+
 # --- where it must not go, and what must not come out --------------------------------------------------------------------
 channel "{\"name\":\"inner\",$hook:{\"url\":\"http://127.0.0.2:$web/hook\"}}"
 channel "{\"name\":\"redirected\",$hook:{\"url\":\"http://127.0.0.1:$web/redirect\"}}"
@@ -79,6 +83,28 @@ expect "each attempt is kept" "$(api GET "/v1/notifications/$id" | jq -r '.attem
 expect "no secret in answers" "$(api GET /v1/channels | grep -c 'a secret of 20')" 0
 expect "no secret in the audit log" "$(sql "SELECT count(*) FROM audit_log WHERE detail::text LIKE '%a secret of%'")" 0
 expect "no secret in the log" "$(grep -c 'a secret of 20' "$TEST_LOG" || true)" 0
+
+# --- what the database refuses delays nobody else -------------------------------------------------------------------------
+refuse() { sql "ALTER TABLE outbox ADD CONSTRAINT refused CHECK (NOT ($1)) NOT VALID" >/dev/null; }
+refuse_no_more() { sql "ALTER TABLE outbox DROP CONSTRAINT refused" >/dev/null; }
+refuse "detail LIKE 'the receiver%'"
+id=$(try refused failed)
+expect "a reason that is refused is replaced" "$(api GET "/v1/notifications/$id" | jq -r '.history[-1].detail')" "the server's log has it"
+expect "and is in the log" "$(grep notification_not_sent "$TEST_LOG" | tail -n 1 | jq -r .why)" "the receiver answered 400"
+refuse_no_more
+refuse "channel = 'refused' AND state = 'failed' AND id > $id"
+stuck=$(api POST /v1/channels/refused/test | jq -er .id)
+wait_until 20 logged '"event":"notifications_not_served"' || fail "a refused mark is not said"
+try hook sent >/dev/null
+refuse_no_more
+wait_until 20 state_is "$stuck" failed || fail "what could not be marked is not marked later"
+channel '{"name":"a-first","kind":"log"}'
+refuse "channel = 'a-first' AND attempts > 0"
+stuck=$(api POST /v1/channels/a-first/test | jq -er .id)
+try hook sent >/dev/null
+expect "the first channel waits alone" "$(api GET "/v1/notifications/$stuck" | jq -r .state)" queued
+refuse_no_more
+wait_until 20 state_is "$stuck" sent || fail "a channel that could not be claimed is not served later"
 
 # --- the server dies in the middle ---------------------------------------------------------------------------------------
 alerts=$([[ ${SIGNALBOX_FULL:-} == 1 ]] && echo 1000 || echo 100)

@@ -135,6 +135,33 @@ Test(utf8, what_mqtt_refuses)
     }
 }
 
+Test(utf8, clean_keeps_what_is_valid)
+{
+    static const struct {
+        const char *text, *clean;
+    } cases[] = {
+        {"", ""},
+        {"plain", "plain"},
+        {"h\xc3\xb6her \xf0\x9f\x94\xa5", "h\xc3\xb6her \xf0\x9f\x94\xa5"},
+        {"cut \xc3", "cut "}, /* at each place of characters of 2, 3 and 4 bytes */
+        {"cut \xe2\x82", "cut "},
+        {"cut \xe2", "cut "},
+        {"cut \xf0\x9f\x94", "cut "},
+        {"cut \xf0\x9f", "cut "},
+        {"\xf0", ""},
+        {"\xe9t\xe9.", "?t?."}, /* Latin-1 */
+        {"\xe2\x82 \xc3", "?? "},
+        {"\x80\xff\xc0\xaf", "????"},
+        {"\xed\xa0\x80.", "???."}, /* a surrogate */
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[32];
+        (void)snprintf(text, sizeof(text), "%s", cases[i].text);
+        utf8_clean(text);
+        cr_expect_str_eq(text, cases[i].clean, "case %zu", i);
+    }
+}
+
 Test(utf8, put_writes_what_valid_accepts)
 {
     uint8_t bytes[4];
