@@ -82,6 +82,8 @@
     X(COMMANDS_CREATED, "commands_created_total", "counter", "commands created")                   \
     X(COMMANDS_SUCCEEDED, "commands_succeeded_total", "counter", "commands answered with success") \
     X(COMMANDS_FAILED, "commands_failed_total", "counter", "commands that ended without success")  \
+    X(COMMANDS_SUPPRESSED, "commands_suppressed_total", "counter",                                 \
+      "commands that rules wanted and were not sent, with and without a row of their own")         \
     X(HTTP_REQUESTS, "http_requests_total", "counter", "HTTP requests answered")                   \
     X(HTTP_ERRORS, "http_errors_total", "counter",                                                 \
       "HTTP requests answered with a status of 500 or more")                                       \

@@ -42,6 +42,8 @@ struct command_hooks {
     void (*deliver)(void *arg, struct session_ref ref, struct session_delivery *d);
     const char *(*device_name)(void *arg,
                                int32_t device_id); /* "" when unknown; valid until the next call */
+    /* One that was not to be sent before a later time ended before it. */
+    void (*dropped)(void *arg, int32_t device_id, int64_t id);
 };
 
 struct command_new {
@@ -71,6 +73,9 @@ void command_book_suppress(struct command_book *b, const struct command_new *c);
 void command_book_wait(struct command_book *b, int64_t id, int64_t wait_us);
 NODISCARD enum err command_book_cancel(struct command_book *b, int64_t id,
                                        const char *actor); /* ERR_STATE, ERR_NOT_FOUND */
+/* Those of rules that are still to be sent, or sent again, with the method; "": with any. */
+void command_book_cancel_rules(struct command_book *b, int32_t device_id, const char *method,
+                               const char *cause);
 void command_book_send(struct command_book *b,
                        int64_t id); /* the `sent` row is committed: the packet may leave */
 void command_book_device_ready(struct command_book *b,

@@ -8,8 +8,9 @@
  * one with the same method is suppressed, and one with a method that it holds for takes its place,
  * so the newest decision wins.
  *
- * Loop guard: more than `per_minute` commands of one method to one target in a minute, and
- * automation leaves that method alone for COMMAND_GUARD_PAUSE_US.
+ * Loop guard: more than `per_minute` wishes of one method to one target in a minute, and automation
+ * leaves that method alone for COMMAND_GUARD_PAUSE_US. It goes before all else, so what is written
+ * of forbidden wishes is bounded, whatever forbids them: after the first of a pause they are quiet.
  *
  * Ownership: texts are copied. Threads: one. Limits: 4 holds; an entry for each target and method
  * that was ever commanded, which is bounded by the rules.
@@ -48,6 +49,8 @@ struct command_verdict {
     enum command_answer answer;
     int64_t wait_us;                        /* of COMMAND_LATER: from now */
     bool tripped;                           /* the loop guard stopped it with this one */
+    bool quiet;                             /* a further one of the pause: counted, not written */
+    int64_t until_us;                       /* of a quiet one: the pause ends */
     char reason[COMMAND_REASON_SIZE];       /* of COMMAND_LATER and COMMAND_NEVER */
     int64_t replaces[COMMAND_REPLACES_MAX]; /* commands that wait and are not wanted any more */
     uint32_t replace_count;

@@ -276,6 +276,9 @@ static void book_move(struct command_book *b, struct command *c, enum command_st
     if (command_is_final(to)) {
         counter_add(to == COMMAND_SUCCEEDED ? COUNTER_COMMANDS_SUCCEEDED : COUNTER_COMMANDS_FAILED,
                     1);
+        if (c->not_before_us != 0) {
+            b->hooks.dropped(b->hooks.arg, c->device_id, c->id);
+        }
         book_remove(b, c);
     }
 }
@@ -443,6 +446,7 @@ void command_book_wait(struct command_book *b, int64_t id, int64_t wait_us)
 
 void command_book_suppress(struct command_book *b, const struct command_new *n)
 {
+    counter_add(COUNTER_COMMANDS_SUPPRESSED, 1);
     struct command c = {.id = b->next_id++,
                         .device_id = n->device_id,
                         .state = COMMAND_QUEUED,
@@ -494,6 +498,23 @@ enum err command_book_cancel(struct command_book *b, int64_t id, const char *act
     }
     book_move(b, c, COMMAND_CANCELLED, (struct view){NULL, 0}, actor);
     return ERR_OK;
+}
+
+/* A packet that is with a session cannot be called back, so one under way is left. */
+void command_book_cancel_rules(struct command_book *b, int32_t device_id, const char *method,
+                               const char *cause)
+{
+    const struct device_commands *d = book_device(b, device_id);
+    struct list *at = d == NULL ? NULL : d->commands.next;
+    for (uint32_t left = d == NULL ? 0 : d->count; left > 0; left--) { /* d goes with its last */
+        struct command *c = CONTAINER_OF(at, struct command, of_device);
+        at = at->next;
+        bool waits = c->state == COMMAND_QUEUED || (c->state == COMMAND_SENT && !c->under_way);
+        if (waits && view_starts(view_str(c->origin), VIEW("rule:")) &&
+            (method[0] == '\0' || strcmp(c->method, method) == 0)) {
+            book_move(b, c, COMMAND_CANCELLED, (struct view){NULL, 0}, cause);
+        }
+    }
 }
 
 /* The value of a top-level member of a JSON object that is known to be valid: enough to tell an

@@ -158,6 +158,8 @@ static bool guarded(const struct command_policy *p, struct entry *e, int64_t now
     }
     if (e->blocked_until_us != CLOCK_NONE && now_us < e->blocked_until_us) {
         never(v, "loop guard: too many commands of this method to this device");
+        v->quiet = true;
+        v->until_us = e->blocked_until_us;
         return true;
     }
     if (e->window_us == CLOCK_NONE || now_us - e->window_us >= CLOCK_MINUTE_US) {
@@ -218,8 +220,8 @@ enum err command_policy_judge(struct command_policy *p, const struct command_wis
     }
     *ret_verdict = (struct command_verdict){.answer = COMMAND_NOW};
     struct command_verdict *v = ret_verdict;
-    if (overridden(t, w->method, now_us, v) || overridden(t, "", now_us, v) ||
-        guarded(p, e, now_us, v)) {
+    if (guarded(p, e, now_us, v) || overridden(t, w->method, now_us, v) ||
+        overridden(t, "", now_us, v)) {
         return ERR_OK;
     }
     int64_t last_us = last_of(e, now_us);

@@ -88,6 +88,12 @@ static const char *book_device_name(void *arg, int32_t device_id)
     return in->name;
 }
 
+static void book_dropped(void *arg, int32_t device_id, int64_t id)
+{
+    struct ingest *in = arg;
+    command_policy_dropped(in->policy, device_id, id);
+}
+
 struct command_book *core_book_new(struct ingest *in)
 {
     return command_book_new(in->conf,
@@ -98,7 +104,8 @@ struct command_book *core_book_new(struct ingest *in)
                                                     .route = book_route,
                                                     .gateway = book_gateway,
                                                     .deliver = book_deliver,
-                                                    .device_name = book_device_name});
+                                                    .device_name = book_device_name,
+                                                    .dropped = book_dropped});
 }
 
 /* ---- messages that are not telemetry ---- */

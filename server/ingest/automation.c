@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/counter.h"
 #include "base/emit_json.h"
 #include "base/log.h"
 #include "ingest/internal.h"
@@ -12,10 +13,13 @@
  *
  * What may be sent is the policy's to say (command/policy.h). A command that it forbids is a row
  * all the same, `suppressed` with the reason, so that nobody has to guess why a machine stood
- * still. What is desired of a device is merged into its attributes with the batch; after the commit
- * it is delivered and the catalog reads the device again.
+ * still; of those that the loop guard forbids, the first of a pause. A message can fire a rule
+ * thousands of times, and each time for TARGETS_MAX devices: what that puts into a batch is bounded
+ * (EFFECTS_MAX), so that no message can fill one; what goes beyond is counted. What is desired of a
+ * device is merged into its attributes with the batch; after the commit it is delivered and the
+ * catalog reads the device again.
  */
-enum { TARGETS_MAX = 1000, TWIN_MAX = 1 << 16 };
+enum { TARGETS_MAX = 1000, TWIN_MAX = 1 << 16, EFFECTS_MAX = 64 << 20 };
 
 static void announce_guard(struct ingest *in, const struct engine_event *e, int32_t device_id,
                            const char *method)
@@ -47,9 +51,8 @@ static void drop_replaced(struct ingest *in, const struct command_wish *w,
     char cause[200];
     (void)snprintf(cause, sizeof(cause), "replaced by %s before its hold was over", w->method);
     for (uint32_t i = 0; i < v->replace_count; i++) {
-        enum err e = command_book_cancel(in->book, v->replaces[i], cause);
-        command_policy_dropped(in->policy, w->device_id, v->replaces[i]);
-        if (e != ERR_OK) {
+        if (command_book_cancel(in->book, v->replaces[i], cause) != ERR_OK) {
+            command_policy_dropped(in->policy, w->device_id, v->replaces[i]);
             LOG(LOG_DEBUG, "command_ended_already", LOG_I("command_id", v->replaces[i]));
         }
     }
@@ -64,8 +67,16 @@ static void join_holds(const struct rule_action *a, char *ret_text, size_t size)
     }
 }
 
-static void command_to(struct ingest *in, const struct engine_event *e, const struct rule_action *a,
-                       int32_t device_id)
+/* A wish that leaves no row. */
+static int64_t keep_quiet(const struct command_verdict *v)
+{
+    counter_add(COUNTER_COMMANDS_SUPPRESSED, 1);
+    return v->until_us;
+}
+
+/* Until when the loop guard leaves the target alone, if it did already; 0: it does not. */
+static int64_t command_to(struct ingest *in, const struct engine_event *e,
+                          const struct rule_action *a, int32_t device_id)
 {
     struct command_hold holds[RULE_HOLDS_MAX];
     for (uint32_t i = 0; i < a->hold_count; i++) {
@@ -79,6 +90,9 @@ static void command_to(struct ingest *in, const struct engine_event *e, const st
     struct command_verdict verdict;
     int64_t now_us = clock_mono_us();
     CHECK(command_policy_judge(in->policy, &wish, now_us, &verdict) == ERR_OK);
+    if (verdict.quiet) {
+        return keep_quiet(&verdict);
+    }
     char origin[160];
     char hold[RULE_HOLDS_MAX * (IDENT_MAX + 2)];
     (void)snprintf(origin, sizeof(origin), "rule:%s", rule_name(e->rule));
@@ -97,7 +111,7 @@ static void command_to(struct ingest *in, const struct engine_event *e, const st
     }
     if (verdict.answer == COMMAND_NEVER) {
         command_book_suppress(in->book, &command);
-        return;
+        return 0;
     }
     drop_replaced(in, &wish, &verdict);
     int64_t id = 0;
@@ -106,19 +120,23 @@ static void command_to(struct ingest *in, const struct engine_event *e, const st
     if (err != ERR_OK) {
         LOG(LOG_WARN, "command_not_created", LOG_S("rule", rule_name(e->rule)),
             LOG_I("device_id", device_id), LOG_S("error", err_words(err)));
-        return;
+        return 0;
     }
     command_policy_taken(in->policy, &wish, id, now_us, now_us + verdict.wait_us);
+    return 0;
 }
 
 /* ---- what is desired of a device ---- */
 
-static void twin_to(struct ingest *in, const struct engine_event *e, const struct rule_action *a,
-                    int32_t device_id)
+static int64_t twin_to(struct ingest *in, const struct engine_event *e, const struct rule_action *a,
+                       int32_t device_id)
 {
     struct command_wish wish = {.device_id = device_id, .method = "twin"};
     struct command_verdict verdict;
     CHECK(command_policy_judge(in->policy, &wish, clock_mono_us(), &verdict) == ERR_OK);
+    if (verdict.quiet) {
+        return keep_quiet(&verdict);
+    }
     if (verdict.tripped) {
         announce_guard(in, e, device_id, "twin");
     }
@@ -147,7 +165,8 @@ static void twin_to(struct ingest *in, const struct engine_event *e, const struc
                buf_view(&body), true);
     buf_fini(&body);
     if (!allowed) {
-        return;
+        counter_add(COUNTER_COMMANDS_SUPPRESSED, 1);
+        return 0;
     }
     struct batch *b = core_batch(in);
     struct batch_op *op = batch_op(b, "UPDATE devices SET attributes = attributes || $2::jsonb,"
@@ -158,6 +177,7 @@ static void twin_to(struct ingest *in, const struct engine_event *e, const struc
     after->event.device_id = device_id;
     after->event.json = arena_view(&in->open->arena, view_str(a->text));
     CHECK(after->event.json.data != NULL);
+    return 0;
 }
 
 struct told_job {
@@ -224,14 +244,37 @@ void core_twin_told(struct ingest *in, int32_t device_id, struct view desired)
 
 /* ---- targets ---- */
 
-static void act_on(struct ingest *in, const struct engine_event *e, const struct rule_action *a,
-                   int32_t device_id)
+/* The open batch has taken all that it takes of rules that act. */
+static bool effects_full(const struct ingest *in)
 {
-    if (a->kind == RULE_ACTION_TWIN) {
-        twin_to(in, e, a, device_id);
-    } else {
-        command_to(in, e, a, device_id);
+    bool full = in->open != NULL && in->open->automated >= EFFECTS_MAX;
+    if (full) {
+        counter_add(COUNTER_COMMANDS_SUPPRESSED, 1);
     }
+    return full;
+}
+
+static size_t batch_size(struct ingest *in)
+{
+    return batch_bytes(core_batch(in)) + in->open->arena.used_bytes;
+}
+
+static int64_t act_on(struct ingest *in, const struct engine_event *e, const struct rule_action *a,
+                      int32_t device_id)
+{
+    if (effects_full(in)) {
+        return 0;
+    }
+    size_t before = batch_size(in);
+    int64_t until_us = a->kind == RULE_ACTION_TWIN ? twin_to(in, e, a, device_id)
+                                                   : command_to(in, e, a, device_id);
+    in->open->automated += batch_size(in) - before;
+    if (in->open->automated >= EFFECTS_MAX) {
+        LOG(LOG_WARN, "commands_suppressed", LOG_S("cause", "too many at once"),
+            LOG_S("rule", rule_name(e->rule)), LOG_I("limit_bytes", EFFECTS_MAX),
+            LOG_S("next", "narrow what the rule commands, or let it fire less often"));
+    }
+    return until_us;
 }
 
 struct target_search {
@@ -257,16 +300,51 @@ static bool target_visit(void *arg, struct device *d)
     return true;
 }
 
+static bool same_action(const struct automation_pause *a, const struct automation_pause *b)
+{
+    return a->rule_id == b->rule_id && a->rule_version == b->rule_version &&
+           a->action == b->action && a->gateway == b->gateway;
+}
+
+static bool all_paused(const struct ingest *in, const struct automation_pause *action)
+{
+    for (uint32_t i = 0; i < AUTOMATION_PAUSES_MAX; i++) {
+        if (same_action(&in->pauses[i], action) && clock_mono_us() < in->pauses[i].until_us) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void act_on_found(struct ingest *in, const struct core_device *cd,
                          const struct engine_event *e, const struct rule_action *a)
 {
+    uint32_t count = 0;
+    struct automation_pause pause = {
+        .rule_id = e->rule_id,
+        .rule_version = e->rule_version,
+        .action = (int32_t)(a - rule_actions(e->rule, &count)),
+        .gateway = a->target == RULE_TARGET_SELECT ? 0 : cd->id,
+        .until_us = INT64_MAX,
+    };
+    if (all_paused(in, &pause)) {
+        counter_add(COUNTER_COMMANDS_SUPPRESSED, 1);
+        return;
+    }
+    if (effects_full(in)) {
+        return;
+    }
     struct target_search *search = calloc(1, sizeof(*search));
     CHECK(search != NULL);
     search->selector = a->target == RULE_TARGET_SELECT ? a->selector : NULL;
     search->gateway = cd->id;
     catalog_visit_devices(in->catalog, target_visit, search);
     for (uint32_t i = 0; i < search->count; i++) {
-        act_on(in, e, a, search->ids[i]);
+        int64_t until_us = act_on(in, e, a, search->ids[i]);
+        pause.until_us = until_us < pause.until_us ? until_us : pause.until_us;
+    }
+    if (search->count > 0 && pause.until_us > 0) {
+        in->pauses[in->pause_next++ % AUTOMATION_PAUSES_MAX] = pause;
     }
     if (search->cut) {
         LOG(LOG_WARN, "command_targets_cut", LOG_S("rule", rule_name(e->rule)),
@@ -314,6 +392,11 @@ void core_op_override(struct ingest *in, struct api_op *op)
         ERR_OK) {
         core_op_end(op, ERR_NOMEM, "");
         return;
+    }
+    if (op->expires_us > 0) {
+        char cause[COMMAND_REASON_SIZE];
+        (void)snprintf(cause, sizeof(cause), "manual override by %s", op->actor);
+        command_book_cancel_rules(in->book, op->device_id, op->method, cause);
     }
     int64_t now_us = clock_wall_us();
     struct batch *b = core_batch(in);

@@ -44,6 +44,7 @@ static struct core_batch *core_batch_new(struct ingest *in)
     cb->messages = 0;
     cb->appended = 0;
     cb->bytes = 0;
+    cb->automated = 0;
     cb->spooled = 0;
     cb->last_publish = 0;
     buf_clear(&cb->raw);

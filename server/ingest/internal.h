@@ -168,6 +168,7 @@ struct core_batch {
     uint32_t messages;     /* to give back to the budget */
     uint32_t appended;     /* messages of other modules, which are not of the budget */
     size_t bytes;          /* the same */
+    size_t automated;      /* bytes that commands of rules put into it; see automation.c */
     struct buf raw;        /* its telemetry as it came, if a spool is configured; see spooling.c */
     uint64_t last_publish; /* the newest one in raw */
     uint32_t spooled;      /* messages read back from the spool */
@@ -191,6 +192,14 @@ struct timers {
     uint32_t wake_count, wake_next;
 };
 
+/* An action whose targets are all left alone by the loop guard: nobody looks for them. */
+struct automation_pause {
+    int32_t rule_id, rule_version, action;
+    int32_t gateway; /* whose children they are; 0: a selector's */
+    int64_t until_us;
+};
+enum { AUTOMATION_PAUSES_MAX = 64 };
+
 struct partition_range {
     int64_t from_us, to_us;
 };
@@ -205,7 +214,9 @@ struct ingest {
     struct loop *loop;
     struct loop_timer *tick, *slow_tick;
     struct command_book *book;
-    struct command_policy *policy; /* of commands that rules want */
+    struct command_policy *policy;                         /* of commands that rules want */
+    struct automation_pause pauses[AUTOMATION_PAUSES_MAX]; /* a ring: the newest ones */
+    uint32_t pause_next;
 
     struct core_device **devices; /* by id */
     int32_t device_cap;

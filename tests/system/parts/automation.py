@@ -9,6 +9,7 @@ from mqtt import Client
 
 TELEMETRY = "v1/devices/me/telemetry"
 REQUESTS = "v1/devices/me/rpc/request/+"
+HORNS, LARGE = 450, 16000
 
 
 def wait_for(words, ask, want, seconds=20):
@@ -49,6 +50,10 @@ def take(c):
     topic, payload = c.message()
     c.publish(f"v1/devices/me/rpc/response/{topic.rsplit('/', 1)[1]}", "{}")
     return json.loads(payload)["method"]
+
+
+def suppressed():
+    return int(next(x for x in request("GET", "/metrics")[1].splitlines() if x.startswith("signalbox_commands_suppressed_total ")).split()[1])
 
 
 def children():
@@ -124,14 +129,78 @@ def loop_guard():
     rule("flip", "name=flip-1", "x > 0", {"command": {"method": "flip"}})
     c = connect("flip-1", token)
     c.subscribe(REQUESTS)
+    before = suppressed()
     for i in range(13):
         c.publish(TELEMETRY, json.dumps({"x": 1}))
         c.publish(TELEMETRY, json.dumps({"x": 0}))
-    check("ten in a minute, then none", [x[1] == "suppressed" for x in commands("flip-1")], [False] * 10 + [True] * 3)
+    check("ten in a minute, then none, and one row for all of those", [x[1] == "suppressed" for x in commands("flip-1")], [False] * 10 + [True])
+    check("which are counted", suppressed() - before, 3)
     check("with the reason", commands("flip-1")[-1][2], "loop guard: too many commands of this method to this device")
     check("told once", sql("SELECT count(*) FROM events WHERE kind = 'automation.loop'"), "1")
     check("people may", api("POST", "/v1/devices/flip-1/commands", {"method": "flip"})["state"] in ("queued", "sent"), True)
     c.disconnect()
+
+
+def storm():
+    """One message fires rules hundreds of times, each time for many devices, with commands that together are larger than a batch."""
+    token = device("storm-1")
+    for i in range(HORNS):
+        api("POST", "/v1/devices", {"name": f"horn-{i}", "type": "generic", "labels": {"kind": "horn"}})
+    to = {"to": {"select": "kind=horn"}}
+    rule("wide", "name=storm-1", "wide > 0", {"command": {**to, "method": "wide"}})
+    rule("large", "name=storm-1", "large > 0", {"command": {**to, "method": "large", "params": {"text": "x" * LARGE}}})
+    c = connect("storm-1", token)
+    now = int(time.time() * 1000)
+    for metric in ("wide", "large"):
+        message = [{"ts": now - 2000 + i, "values": {metric: i % 2}} for i in range(2000)]
+        before = suppressed()
+        check(f"{metric}: it is taken", c.publish(TELEMETRY, json.dumps(message)), 0)
+        check(f"{metric}: all alerts", sql(f"SELECT count(*) FROM alerts WHERE rule = '{metric}'"), "1000")
+        states = dict(x.split("|") for x in sql(f"SELECT state, count(*) FROM commands WHERE method = '{metric}' GROUP BY state").split())
+        if metric == "wide":
+            check("wide: ten for each device, and one row for the rest", states, {"queued": str(10 * HORNS), "suppressed": str(HORNS)})
+        else:
+            check("large: as many as a batch may take", HORNS <= int(states["queued"]) < 10 * HORNS, True)
+        check(f"{metric}: the rest is counted", suppressed() > before, True)
+        now += 3000
+    check("the server goes on", c.publish(TELEMETRY, '{"calm":1}'), 0)
+    c.disconnect()
+
+
+def waiting():
+    """Commands that wait when a person takes over, or takes them back."""
+    sensor, token = device("tank-2"), device("pump-2")
+    to = {"to": "device:pump-2"}
+    rule("on", "name=tank-2", "on > 0", {"command": {**to, "method": "start"}})
+    rule("off", "name=tank-2", "off > 0", {"command": {**to, "method": "stop", "hold": {"start": "1h"}}})
+    rule("call", "name=tank-2", "call > 0", {"command": {**to, "method": "call"}})
+    t, p = connect("tank-2", sensor), connect("pump-2", token)
+    p.subscribe(REQUESTS)
+    fire(t, "on")
+    check("it starts", take(p), "start")
+    p.disconnect()
+    fire(t, "off")
+    stop = api("GET", "/v1/devices/pump-2/commands")["items"][0]["id"]
+    check("a deferred command is taken back", request("DELETE", f"/v1/commands/{stop}")[0], 200)
+    fire(t, "off")
+    check("and the next one waits in its place", [x[:2] for x in commands("pump-2")][1:], [("stop", "cancelled"), ("stop", "queued")])
+    fire(t, "call")
+    api("POST", "/v1/devices/pump-2/commands", {"method": "stop"})
+    path = "/v1/devices/pump-2/override"
+    api("POST", path, {"method": "stop", "expires_in": "1h"})
+    check("an override cancels what rules' commands of its method wait, not a person's", [x[:2] for x in commands("pump-2")][2:],
+          [("stop", "cancelled"), ("call", "queued"), ("stop", "queued")])
+    check("with the reason", commands("pump-2")[2][2], "manual override by test")
+    api("POST", path, {"expires_in": "1h"})
+    check("one of all methods, all of them", [x[:2] for x in commands("pump-2")][3:], [("call", "cancelled"), ("stop", "queued")])
+    p = connect("pump-2", token)
+    p.subscribe(REQUESTS)
+    check("the device hears the person only", take(p), "stop")
+    check("both are given back", [request("DELETE", path + q)[0] for q in ("", "?method=stop")], [204, 204])
+    fire(t, "off")
+    check("and the rule's command waits again", commands("pump-2")[-1][:2], ("stop", "queued"))
+    t.disconnect()
+    p.disconnect()
 
 
 def override():
@@ -164,7 +233,8 @@ def override():
     wait_for("until it expires", lambda: api("GET", path)["items"], [])
     fire(g, "leak")
     check("then the rule acts", take(v), "shut")
-    check("overrides are told", sql("SELECT string_agg(kind, ' ' ORDER BY id) FROM events WHERE kind LIKE 'automation.%' AND kind <> 'automation.loop'"),
+    check("overrides are told", sql("SELECT string_agg(kind, ' ' ORDER BY events.id) FROM events JOIN devices d ON d.id = device_id"
+              " WHERE d.name = 'valve-1' AND kind LIKE 'automation.%' AND kind <> 'automation.loop'"),
           "automation.override automation.resumed automation.override")
     g.disconnect()
     v.disconnect()
@@ -175,7 +245,9 @@ def main():
     desired()
     minimum_times()
     loop_guard()
+    waiting()
     override()
+    storm()
     return finish()
 
 

@@ -77,8 +77,11 @@ Test(policy, rules_that_undo_each_other_are_stopped)
     }
     cr_expect_eq(wish(p, 3 * S, "on", 0, NULL, 0, 4, &v), '-');
     cr_expect(v.tripped, "told once");
+    cr_expect_not(v.quiet, "and written");
     cr_expect_eq(wish(p, 4 * S, "on", 0, NULL, 0, 5, &v), '-');
     cr_expect_not(v.tripped);
+    cr_expect(v.quiet, "the further ones are counted only");
+    cr_expect_eq(v.until_us, 3 * S + COMMAND_GUARD_PAUSE_US);
     cr_expect_eq(wish(p, 4 * S, "off", 0, NULL, 0, 6, &v), '+', "each method by itself");
     cr_expect_eq(wish(p, 3 * S + COMMAND_GUARD_PAUSE_US - 1, "on", 0, NULL, 0, 7, &v), '-');
     cr_expect_eq(wish(p, 3 * S + COMMAND_GUARD_PAUSE_US, "on", 0, NULL, 0, 8, &v), '+');
@@ -104,6 +107,20 @@ Test(policy, a_person_takes_over_for_a_while)
     cr_expect_eq(wish(p, 12 * MIN, "start", 0, NULL, 0, 5, &v), '+', "given back");
     command_policy_free(p);
     command_policy_free(NULL);
+}
+
+/* Else each of thousands of wishes would be written while a person has the method. */
+Test(policy, the_guard_counts_what_is_forbidden_otherwise)
+{
+    struct command_policy *p = command_policy_new(3);
+    struct command_verdict v;
+    cr_assert_eq(command_policy_override(p, 7, "stop", "anna", 10 * MIN), ERR_OK);
+    for (int i = 0; i < 5; i++) {
+        cr_expect_eq(wish(p, i, "stop", 0, NULL, 0, 1, &v), '-');
+        cr_expect_eq(v.tripped, i == 3);
+        cr_expect_eq(v.quiet, i > 3);
+    }
+    command_policy_free(p);
 }
 
 /* What waits, and what was sent, comes back from the database as the core tells it. */
