@@ -211,7 +211,7 @@ Test(engine, sentinels_texts_and_absurd_numbers_are_no_readings)
     struct engine_rule er = {.rule_id = 7, .version = 1, .rule = r};
     struct help_run *run = help_run_new(engine_new(d, &er, 1, 2 * MIN, CLOCK_NONE));
     int32_t heading = help_metric(&h, "heading");
-    static const double bad[] = {511, 1e300, INFINITY, NAN};
+    static const double bad[] = {511, 1e300, (double)INFINITY, (double)NAN};
     for (int i = 0; i < 4; i++) {
         cr_expect_eq(help_feed(run, T0 + i * S, heading, bad[i]), ENGINE_NEW);
     }

@@ -46,7 +46,7 @@ Test(evaluate, arithmetic_binds_as_in_promql_and_is_ieee_double)
         {"abs(-x)", 2},
         {"min(x, y) + max(x, min(y, z))", 5},
         {"max(-x, -y)", -2},
-        {"z / 0", INFINITY},
+        {"z / 0", (double)INFINITY},
         {"attr(\\\"limit\\\") - x", 78},
         {"x # a comment\\n + y", 5},
     };

@@ -52,8 +52,8 @@ Test(functions, statistics_of_a_window)
         {"first_over_time(x[25s])", 5},
         {"stdvar_over_time(x[20s])", 6.25}, /* (30, 50]: 25 30 */
         {"stddev_over_time(x[10s])", 0},
-        {"zscore_over_time(x[10s])", NAN}, /* 0 / 0 */
-        {"anomaly(x[10s])", NAN},
+        {"zscore_over_time(x[10s])", (double)NAN}, /* 0 / 0 */
+        {"anomaly(x[10s])", (double)NAN},
     };
     EXPECT(0, six, rows);
 }
@@ -77,12 +77,12 @@ Test(functions, counters_and_slopes)
         {"predict_linear(x[1m], -25)", 17.5},
         {"delta(x[25s])", 25 * 25.0 / 20}, /* 5 at 30 s; the window begins at 25 s */
         {"increase(x[15s])", 5 * 15.0 / 10},
-        {"rate(x[10s])", NAN}, /* of one reading there is none */
-        {"deriv(x[10s])", NAN},
-        {"irate(x[10s])", NAN},
-        {"idelta(x[10s])", NAN},
-        {"delta(x[10s])", NAN},
-        {"predict_linear(x[10s], 5)", NAN},
+        {"rate(x[10s])", (double)NAN}, /* of one reading there is none */
+        {"deriv(x[10s])", (double)NAN},
+        {"irate(x[10s])", (double)NAN},
+        {"idelta(x[10s])", (double)NAN},
+        {"delta(x[10s])", (double)NAN},
+        {"predict_linear(x[10s], 5)", (double)NAN},
         {"changes(x[10s])", 0},
         {"resets(x[10s])", 0},
         {"resets(x[30s])", 0}, /* 5 25 30: what fell to 5 is outside */
@@ -92,8 +92,8 @@ Test(functions, counters_and_slopes)
 
 Test(functions, an_edge_that_is_far_away_counts_for_half_a_distance)
 {
-    static const struct help_point late[] = {{0, 10},  {10, 20}, {20, 15}, {30, 5},
-                                             {40, 25}, {50, 30}, {65, NAN}};
+    static const struct help_point late[] = {{0, 10},  {10, 20}, {20, 15},         {30, 5},
+                                             {40, 25}, {50, 30}, {65, (double)NAN}};
     static const struct row rows[] = {
         {"delta(x[40s])", 25 * 30.0 / 20}, /* 5 s before, 15 s behind: counts as 5 */
         {"delta(x[50s])", 15 * 40.0 / 30}, /* (15, 65]: 5 s before, 5 behind */
@@ -101,13 +101,13 @@ Test(functions, an_edge_that_is_far_away_counts_for_half_a_distance)
         {"predict_linear(x[40s], 0)", 20 + 1.25 * 25}, /* 25 s behind the middle of 30, 40, 50 */
         {"absent_over_time(x[15s])", 1},               /* a reading exactly W old has left */
         {"absent_over_time(x[16s])", 0},
-        {"count_over_time(x[15s])", NAN},
-        {"stddev_over_time(x[15s])", NAN},
-        {"quantile_over_time(0.5, x[15s])", NAN},
-        {"mad_over_time(x[15s])", NAN},
-        {"rate(x[15s])", NAN},
-        {"changes(x[15s])", NAN},
-        {"first_over_time(x[15s])", NAN},
+        {"count_over_time(x[15s])", (double)NAN},
+        {"stddev_over_time(x[15s])", (double)NAN},
+        {"quantile_over_time(0.5, x[15s])", (double)NAN},
+        {"mad_over_time(x[15s])", (double)NAN},
+        {"rate(x[15s])", (double)NAN},
+        {"changes(x[15s])", (double)NAN},
+        {"first_over_time(x[15s])", (double)NAN},
         {"timestamp(x)", 50},
         {"time() - timestamp(x)", 15},
     };
@@ -156,11 +156,11 @@ Test(functions, numbers)
         {"round(7.3, 0.5)", 7.5},
         {"round(x * 10, 10)", 80},
         {"sqrt(x * 2 + 1)", 4},
-        {"sqrt(-x)", NAN},
+        {"sqrt(-x)", (double)NAN},
         {"exp(0)", 1},
         {"ln(exp(x))", 7.5},
-        {"ln(-1)", NAN},
-        {"ln(x - 7.5)", -INFINITY},
+        {"ln(-1)", (double)NAN},
+        {"ln(x - 7.5)", -(double)INFINITY},
         {"log2(8)", 3},
         {"log10(1000)", 3},
         {"sgn(x)", 1},
@@ -169,7 +169,7 @@ Test(functions, numbers)
         {"clamp(x, 1, 5)", 5},
         {"clamp(x, 8, 9)", 8},
         {"clamp(x, 1, 9)", 7.5},
-        {"clamp(x, 9, 1)", NAN},
+        {"clamp(x, 9, 1)", (double)NAN},
         {"clamp_min(x, 8)", 8},
         {"clamp_max(x, 5)", 5},
         {"min(x, 5) + max(x, 5)", 12.5},
@@ -181,17 +181,17 @@ Test(functions, numbers)
         {"sinh(asinh(x))", 7.5},
         {"cosh(acosh(x))", 7.5},
         {"tanh(atanh(0.5))", 0.5},
-        {"asin(2)", NAN},
+        {"asin(2)", (double)NAN},
         {"deg(pi())", 180},
         {"rad(180)", 3.141592653589793},
         {"abs(-x)", 7.5},
-        {"clamp(y, 1, 5)", NAN}, /* y is absent */
-        {"round(x, y)", NAN},
+        {"clamp(y, 1, 5)", (double)NAN}, /* y is absent */
+        {"round(x, y)", (double)NAN},
         {"attr(\\\"limit\\\")", 80},
         {"attr(\\\"limit\\\", 5)", 80},
         {"attr(\\\"none\\\", 5)", 5},
         {"attr(\\\"none\\\", -5)", -5},
-        {"attr(\\\"none\\\")", NAN},
+        {"attr(\\\"none\\\")", (double)NAN},
         {"attr(\\\"mode\\\", 5)", 5}, /* a text is no number */
         {"attr(\\\"mode\\\") == \\\"auto\\\"", 1},
         {"\\\"auto\\\" == attr(\\\"mode\\\")", 1},
@@ -252,13 +252,14 @@ Test(functions, then_wants_an_order_and_a_time)
 /* H2 of homes: the door closes, and nothing moves then or in the next 5 minutes. */
 Test(functions, then_none_waits_for_what_does_not_come)
 {
-    static const struct help_point quiet[] = {{0, 1}, {10, 0}, {100, 0}, {309, NAN}, {310, NAN}};
+    static const struct help_point quiet[] = {
+        {0, 1}, {10, 0}, {100, 0}, {309, (double)NAN}, {310, (double)NAN}};
     cr_expect_eq(help_value("then_none(x == 0, 5m, x == 2)", 0, quiet, 3), 0);
     cr_expect_eq(help_value("then_none(x == 0, 5m, x == 2)", 0, quiet, 4), 0);
     cr_expect_eq(help_value("then_none(x == 0, 5m, x == 2)", 0, quiet, 5), 1,
                  "5 min after it closed");
-    static const struct help_point moved[] = {{0, 1},   {10, 0},    {200, 2},
-                                              {210, 0}, {310, NAN}, {510, NAN}};
+    static const struct help_point moved[] = {
+        {0, 1}, {10, 0}, {200, 2}, {210, 0}, {310, (double)NAN}, {510, (double)NAN}};
     cr_expect_eq(help_value("then_none(x == 0, 5m, x == 2)", 0, moved, 5), 0, "something moved");
     cr_expect_eq(help_value("then_none(x == 0, 5m, x == 2)", 0, moved, 6), 1, "it closed again");
     static const struct help_point at_once[] = {{0, 1}, {10, 0}, {320, 0}};
