@@ -7,8 +7,10 @@ namespace() { # NAME HOST-ADDRESS ADDRESS
     ip netns add "$1" && ip link add "$1" type veth peer name eth0 netns "$1" && ip addr add "$2/30" dev "$1" && ip link set "$1" up &&
         ip -n "$1" addr add "$3/30" dev eth0 && ip -n "$1" link set eth0 up && ip netns exec "$1" iptables -w -L >/dev/null
 }
-remove() { ip netns del "$CUT" 2>/dev/null || true; ip netns del "$LIVE" 2>/dev/null || true; }
-trap 'code=$?; remove; (exit $code); finished' EXIT
+test_undo() {
+    ip netns del "$CUT"
+    ip netns del "$LIVE"
+}
 if ! { namespace "$CUT" "$NET.1" "$NET.2" && namespace "$LIVE" "$NET.5" "$NET.6"; } >"$SIGNALBOX_TEST_DIR/netns.log" 2>&1; then
     skip "no network namespaces here: $(tail -n 1 "$SIGNALBOX_TEST_DIR/netns.log")"
 fi

@@ -173,9 +173,10 @@ with() { # COMMAND… : with a server that is ready
     "$@"
 }
 
-finished() { # of a test that sources this file
+finished() { # of a test that sources this file; `test_undo`, if it has one, before the rest
     local code=$?
     trap - EXIT
+    if declare -F test_undo >/dev/null; then test_undo >/dev/null 2>&1 || true; fi
     if ((code != 0 && code != 77)); then tail -n 20 "$TEST_LOG" 2>/dev/null | sed 's/^/server: /' >&2 || true; fi
     cleanup
     if [[ ${SIGNALBOX_TEST_OWN:-} == 1 ]]; then
