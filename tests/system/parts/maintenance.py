@@ -159,6 +159,7 @@ def servicing():
     check("no order yet", orders(device="pump-1"), [])
     at = run(c, at, 12)
     wait_for("due", lambda: state("hours", "pump-1").get("status"), "due")
+    wait_for("all that was sent is counted", lambda: counts("hours", "pump-1").get("run_hours on != 0"), 22.0)
     s = state("hours", "pump-1")
     check("since the hour was full", (s["due_at"], s["reached"], s["basis"]["by"]), (rfc(begin + timedelta(hours=20))[:-8] + "Z", True, "count"))
     wait_for("an order is open, and told", lambda: events("work_order.due", "pump-1"), 1)
